@@ -1,0 +1,91 @@
+"""Losses by name, one value per example. A mean over examples, and its error, are taken elsewhere, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - torch's own convention
+
+from landscape.errors import ShapeError
+from landscape.registry import Registry
+
+PerExampleLoss = Callable[[Tensor, Tensor], Tensor]
+_LOSSES: Registry[PerExampleLoss] = Registry("loss", group="landscape.losses")
+
+
+def names() -> list[str]:
+    """Return the names of all losses."""
+    return _LOSSES.names()
+
+
+def resolve(loss: str | PerExampleLoss) -> tuple[str, PerExampleLoss]:
+    """Return a loss and the name that a recipe records it under.
+
+    Args:
+        loss: A registered name, or a callable ``(outputs, targets) -> (n,)``, recorded as ``module:qualname``.
+
+    Returns:
+        Name and callable.
+    """
+    if isinstance(loss, str):
+        return loss, _LOSSES.get(loss)
+    kind = loss if hasattr(loss, "__qualname__") else type(loss)
+    return f"{kind.__module__}:{kind.__qualname__}", loss
+
+
+@_LOSSES.register("cross_entropy")
+def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Negative log-likelihood of the target class.
+
+    Args:
+        outputs: Logits, shape ``(n, classes)``.
+        targets: Classes, int64 of shape ``(n,)``; or class probabilities, shape ``(n, classes)``.
+
+    Returns:
+        Shape ``(n,)`` [nats].
+    """
+    return F.cross_entropy(outputs, targets, reduction="none")
+
+
+@_LOSSES.register("mse")
+def mse(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Squared error, mean over classes; class targets are taken as one-hot.
+
+    Args:
+        outputs: Shape ``(n, classes)``.
+        targets: Classes, shape ``(n,)``, or values of the outputs' shape.
+
+    Returns:
+        Shape ``(n,)``.
+    """
+    return _over_classes(F.mse_loss(outputs, _like(outputs, targets), reduction="none"))
+
+
+@_LOSSES.register("bce")
+def bce(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy of each logit, mean over classes; class targets are taken as one-hot.
+
+    Args:
+        outputs: Logits, shape ``(n, classes)``.
+        targets: Classes, shape ``(n,)``, or values in [0, 1] of the outputs' shape.
+
+    Returns:
+        Shape ``(n,)`` [nats].
+    """
+    wanted = _like(outputs, targets)
+    return _over_classes(F.binary_cross_entropy_with_logits(outputs, wanted, reduction="none"))
+
+
+def _over_classes(values: Tensor) -> Tensor:
+    """Mean over all but the first dimension; a single output per example may come without a second."""
+    return values.flatten(1).mean(dim=1) if values.ndim > 1 else values
+
+
+def _like(outputs: Tensor, targets: Tensor) -> Tensor:
+    if targets.dtype == torch.int64 and targets.ndim == 1 and outputs.ndim == 2:
+        return F.one_hot(targets, outputs.shape[1]).to(outputs.dtype)
+    if targets.shape != outputs.shape:
+        raise ShapeError(f"targets of shape {tuple(targets.shape)} do not fit outputs of {tuple(outputs.shape)}")
+    return targets.to(outputs.dtype)

@@ -1,0 +1,105 @@
+"""Records with every kind of value that a measurement can leave behind."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from landscape.records import Grid, Measurement, Run, Surface, VariantBands
+
+NAN, INF = np.nan, np.inf
+
+
+@pytest.fixture
+def measurement():
+    return Measurement(loss=1.5, loss_sem=NAN, accuracy=0.25, examples=128)
+
+
+@pytest.fixture
+def surface(measurement):
+    """Two pairs on a grid of 3 x 4: axes that are swapped cannot pass."""
+    loss = np.random.default_rng(0).standard_normal((2, 3, 4))
+    loss[0, 0, :3] = NAN, INF, -INF
+    done = loss > -0.5
+    return Surface(
+        grid=Grid((-1.0, 0.0, 0.5), (-2.0, -1.0, 0.1, 1 / 3)),
+        loss=loss,
+        loss_sem=loss / 3,
+        delta_sem=loss / 7,
+        accuracy=np.clip(loss, 0, 1),
+        done=done,
+        measured=~done,
+        center=measurement,
+        error_estimate=0.1,
+        recipe={"bn": "frozen", "seed": 3, "limit": None, "list": [1, 2.5, "ü"], "nested": {"a": True}},
+        execution={"batch": 64},
+        checks={"cosine": 1e-17},
+        environment={"torch": "2.0"},
+        provenance={"command": "landscape surface --ckpt 'a b.pth'"},
+    )
+
+
+@pytest.fixture
+def run():
+    return Run(
+        step=np.arange(5),
+        loss=np.array([2.3, NAN, INF, -INF, 1e-300]),
+        epoch=[1, 2],
+        val_loss=[2.0, NAN],
+        val_accuracy=[0.1, 0.2],
+        collapsed=True,
+        diverged=False,
+        recipe={"model": "vgg"},
+    )
+
+
+@pytest.fixture
+def bands():
+    rng = np.random.default_rng(1)
+    loss = rng.standard_normal((2, 1, 3, 4))
+    loss[1, 0, 2, 2:] = NAN
+    return VariantBands(
+        variant=np.array(["vgg", "vgg_bn"]),
+        seed=[7],
+        learning_rate=[1e-4, 1e-3, 3e-3],
+        step=np.arange(4),
+        epoch=[1, 2],
+        loss=loss,
+        val_loss=rng.standard_normal((2, 1, 3, 2)),
+        val_accuracy=rng.standard_normal((2, 1, 3, 2)),
+        collapsed=rng.random((2, 1, 3)) > 0.5,
+        diverged=rng.random((2, 1, 3)) > 0.5,
+        recipe={"epochs": 2},
+    )
+
+
+@pytest.fixture(params=["surface", "run", "bands", "measurement"])
+def record(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def assert_same():
+    """Compare two records field by field: type, dtype, shape and bits."""
+
+    def check(a, b):
+        assert type(a) is type(b)
+        for field in dataclasses.fields(a):
+            left, right = getattr(a, field.name), getattr(b, field.name)
+            if dataclasses.is_dataclass(left):
+                check(left, right)
+            elif isinstance(left, np.ndarray):
+                assert (left.dtype.kind, left.shape) == (right.dtype.kind, right.shape), field.name
+                if left.dtype.kind == "U":
+                    assert left.tolist() == right.tolist(), field.name
+                else:
+                    assert left.tobytes() == right.tobytes(), field.name
+            elif isinstance(left, float):
+                assert np.float64(left).tobytes() == np.float64(right).tobytes(), field.name
+            else:
+                assert type(left) is type(right), field.name
+                assert left == right, field.name
+
+    return check
