@@ -1,0 +1,125 @@
+"""VGG-A for 32 x 32 images and its light version, each plain, with BatchNorm, with dropout, with both.
+
+Source: Simonyan and Zisserman 2015, arXiv:1409.1556, configuration A, with the 512-512-10 head of the course project
+that compares it with and without BatchNorm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from landscape.errors import ShapeError, UsageError
+from landscape.models.base import Family, register
+from landscape.models.layers import initialize
+from landscape.words import BN_PLACEMENTS, BnPlacement
+
+VGG_A = ((64,), (128,), (256, 256), (512, 512), (512, 512))
+LIGHT = ((16,), (32,))
+IMAGE = 32
+
+
+class VGG(nn.Module):
+    """Stages of 3 x 3 convolutions, each ended by max pooling, and three linear layers.
+
+    Args:
+        stages: Widths of the convolutions of every stage.
+        hidden: Width of the two hidden linear layers.
+        batchnorm: BatchNorm after every convolution.
+        dropout: Dropout of 0.5 before each of the first two linear layers.
+        num_classes: Outputs.
+        in_channels: Channels of the images.
+        bn_placement: ``conv``, or ``conv+fc`` for BatchNorm after the first two linear layers too.
+        conv_bias: Whether convolutions have a bias.
+        init: Initialisation, see ``landscape.models.layers``.
+        seed: Seed of the initial weights.
+
+    Raises:
+        UsageError: An option has no such value.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Sequence[int]],
+        hidden: int,
+        *,
+        batchnorm: bool,
+        dropout: bool,
+        num_classes: int = 10,
+        in_channels: int = 3,
+        bn_placement: BnPlacement = "conv",
+        conv_bias: bool = True,
+        init: str = "he",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if bn_placement not in BN_PLACEMENTS:
+            raise UsageError(f"there is no BatchNorm placement {bn_placement!r}; known: {', '.join(BN_PLACEMENTS)}")
+        if num_classes < 1 or in_channels < 1:
+            raise UsageError(f"classes and channels are at least 1; got {num_classes} and {in_channels}")
+        self.in_channels = in_channels
+        features: list[nn.Module] = []
+        width = in_channels
+        for stage in stages:
+            for out in stage:
+                features.append(nn.Conv2d(width, out, 3, padding=1, bias=conv_bias))
+                features += [nn.BatchNorm2d(out)] if batchnorm else []
+                features.append(nn.ReLU(inplace=True))
+                width = out
+            features.append(nn.MaxPool2d(2, 2))
+        self.features = nn.Sequential(*features)
+        side = IMAGE // 2 ** len(stages)
+        head: list[nn.Module] = []
+        width = width * side * side
+        for _ in range(2):
+            head += [nn.Dropout(0.5)] if dropout else []
+            head.append(nn.Linear(width, hidden))
+            head += [nn.BatchNorm1d(hidden)] if batchnorm and bn_placement == "conv+fc" else []
+            head.append(nn.ReLU(inplace=True))
+            width = hidden
+        self.classifier = nn.Sequential(*head, nn.Linear(width, num_classes))
+        initialize(self, how=init, seed=seed)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits.
+
+        Args:
+            images: Shape ``(n, in_channels, 32, 32)``.
+
+        Returns:
+            Shape ``(n, num_classes)``.
+
+        Raises:
+            ShapeError: The images have another size.
+        """
+        if tuple(images.shape[1:]) != (self.in_channels, IMAGE, IMAGE):
+            found = " x ".join(str(side) for side in images.shape[1:])
+            raise ShapeError(
+                f"this VGG takes {self.in_channels} x {IMAGE} x {IMAGE} images; got {found}. Prepare them with "
+                f"--image-size {IMAGE} --channels {self.in_channels} (image_size=, channels= in Python), or build the "
+                "network with other in_channels."
+            )
+        return self.classifier(torch.flatten(self.features(images), 1))  # type: ignore[no-any-return]
+
+
+def _family(stages: Sequence[Sequence[int]], hidden: int, *, batchnorm: bool, dropout: bool) -> Family:
+    def factory(**options: Any) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):  # torch's layers draw when they are made; `initialize` draws anew
+            return VGG(stages, hidden, batchnorm=batchnorm, dropout=dropout, **options)
+
+    shapes: list[dict[str, Any]] = [{}, {"conv_bias": False}]
+    if batchnorm:
+        shapes += [{"bn_placement": "conv+fc"}, {"bn_placement": "conv+fc", "conv_bias": False}]
+    defaults = {"bn_placement": "conv", "conv_bias": True, "init": "he"}
+    options = ("num_classes", "in_channels", *defaults, "seed")
+    return Family(factory, options=options, defaults=defaults, layouts=tuple(shapes), image_size=IMAGE)
+
+
+for _suffix, _dropout in (("", False), ("_dropout", True)):
+    register(f"vgg{_suffix}", _family(VGG_A, 512, batchnorm=False, dropout=_dropout))
+    register(f"vgg{_suffix}_bn", _family(VGG_A, 512, batchnorm=True, dropout=_dropout))
+register("vgg_light", _family(LIGHT, 128, batchnorm=False, dropout=False))
+register("vgg_light_bn", _family(LIGHT, 128, batchnorm=True, dropout=False))

@@ -1,0 +1,74 @@
+"""Networks of others: registered, or by their path."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from torch import nn
+
+from landscape import models
+from landscape.errors import UsageError
+from landscape.models import base
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """Add networks to the table; afterwards it is as it was."""
+    models.names()
+    monkeypatch.setattr(base._FAMILIES, "_items", dict(base._FAMILIES._items))
+    return models.register
+
+
+def linear(out=2):
+    return nn.Linear(3, out)
+
+
+def test_a_plain_factory_and_a_family_can_be_registered(register):
+    register("plain", linear)
+    register("family", models.Family(linear, options=("out",), defaults={"out": 2}))
+    assert models.build("plain", out=5).out_features == 5
+    assert models.build("family", out=4).out_features == 4
+    assert models.names()[-2:] == ["plain", "family"]
+    with pytest.raises(UsageError, match=r"no option named 'outt'\. Did you mean 'out'"):
+        models.build("family", outt=1)
+    with pytest.raises(UsageError, match="a model named 'plain' is registered already"):
+        register("plain", linear)
+
+
+def test_the_table_was_put_back():
+    assert "plain" not in models.names()
+
+
+def test_options_that_a_factory_does_not_take_are_explained(register):
+    register("plain", linear)
+    with pytest.raises(UsageError, match=r"cannot build plain with \{'width': 3\}.*width"):
+        models.build("plain", width=3)
+
+
+def test_what_is_no_network_is_refused(register):
+    register("number", lambda: 3)
+    with pytest.raises(UsageError, match=r"'number' returned a int, not a torch\.nn\.Module"):
+        models.build("number")
+    with pytest.raises(UsageError, match="'math:pi' is a float, not a function that builds a network"):
+        models.build("math:pi")
+    with pytest.raises(UsageError, match="cannot import 'no_such_module_here'"):
+        models.build("no_such_module_here:net")
+
+
+def test_an_object_by_its_path_is_built():
+    model = models.build("torch.nn:Linear", in_features=3, out_features=4)
+    assert model.weight.shape == (4, 3)
+
+
+@pytest.mark.parametrize("flags", [[], ["-P"]], ids=["plain", "-P"])
+def test_a_factory_in_the_working_directory_is_found(tmp_path, flags):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "nets.py").write_text(
+        "from torch import nn\n\ndef net(out=2):\n    return nn.Linear(3, out)\n"
+    )
+    code = "from landscape import models; print(models.build('mine.nets:net', out=6).out_features)"
+    command = [sys.executable, *flags, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "6\n", done.stderr
