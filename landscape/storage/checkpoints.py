@@ -1,0 +1,248 @@
+"""Checkpoints: saved as tensors and plain values, loaded without ever running a file's code.
+
+A file of this package says which network it holds. A foreign one is opened, its prefixes are removed, and it is
+compared with every registered network (``landscape.storage.recognize``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import pickle
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from landscape import models
+from landscape.atomic import replacing
+from landscape.errors import CheckpointError, LandscapeError, require
+from landscape.storage.recognize import expected, recognize
+
+_CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
+_PREFIXES = ("module.", "_orig_mod.", "model.")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Weights with what is known of them.
+
+    Args:
+        model_name: Registered name or ``package.module:factory``; empty for a network given as an object.
+        model_options: Options to build it with.
+        state_dict: Tensors under the network's own names, on the CPU.
+        meta: What the file says of its origin: data set, normalization, training; empty for a foreign file.
+        notes: What was assumed when the network was recognised, as sentences.
+        training: Optimiser state and history of an unfinished run, where the file holds one.
+    """
+
+    model_name: str
+    model_options: Mapping[str, Any]
+    state_dict: Mapping[str, Tensor]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self) -> nn.Module:
+        """Build the network and load its weights.
+
+        Returns:
+            The network, on the CPU, in evaluation mode.
+
+        Raises:
+            CheckpointError: The weights do not fit the network that the file names.
+        """
+        model = models.build(self.model_name, **self.model_options)
+        try:
+            model.load_state_dict(dict(self.state_dict))
+        except RuntimeError as error:
+            raise CheckpointError(f"the weights do not fit {self.model_name}: {_first_line(error)}") from error
+        return model.eval()
+
+
+def save_checkpoint(
+    path: str | Path,
+    model: nn.Module | Mapping[str, Tensor],
+    *,
+    model_name: str = "",
+    model_options: Mapping[str, Any] | None = None,
+    meta: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+) -> None:
+    """Save weights and plain facts about them, replacing the file whole.
+
+    Args:
+        path: ``*.safetensors`` (extra ``[safetensors]``), or any other name for torch's format.
+        model: The network, or its state dict.
+        model_name: Registered name, so that the file can be recognised.
+        model_options: Options that the network was built with.
+        meta: Plain values: text, numbers, lists, mappings.
+        training: State of an unfinished run: tensors and plain values; torch's format only.
+
+    Raises:
+        CheckpointError: ``training`` was given for a safetensors file, or a fact is no plain value.
+        StorageError: The file cannot be written.
+    """
+    path = Path(path)
+    state = model.state_dict() if isinstance(model, nn.Module) else model
+    state = {name: t.detach().cpu().contiguous() for name, t in state.items()}
+    facts = _plain(dict(meta or {}) | {"model": model_name, "model_options": dict(model_options or {})}, path)
+    if path.suffix == ".safetensors":
+        if training:
+            raise CheckpointError(f"{path}: the state of an unfinished run is kept in torch's format, as .pth")
+        library = require("safetensors.torch", extra="safetensors", purpose="a .safetensors file")
+        state = {name: t.clone() for name, t in state.items()}  # the format has no tied tensors: each is written
+        data: bytes | memoryview = library.save(state, metadata={"landscape": json.dumps(facts)})
+    else:
+        content: dict[str, Any] = {"state_dict": state, "landscape": facts}
+        if training:
+            content["training"] = dict(training)
+        buffer = io.BytesIO()  # a plain write fails on a full disk as such; torch's writer hides the reason
+        torch.save(content, buffer)
+        data = buffer.getbuffer()
+    with replacing(path) as partial:
+        partial.write_bytes(data)
+
+
+def _plain(value: Any, path: Path) -> Any:
+    """A copy of plain values only; others would make a file that is refused when it is loaded."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(item, path) for item in value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item, path) for key, item in value.items()}
+    raise CheckpointError(
+        f"cannot write {path}: its facts hold a {type(value).__name__} ({value!r}); text, numbers, lists and mappings "
+        "of them can be kept"
+    )
+
+
+def load_checkpoint(
+    path: str | Path, model: str | nn.Module | None = None, *, model_options: Mapping[str, Any] | None = None
+) -> Checkpoint:
+    """Load weights and find out which network they belong to. No code of the file is ever run.
+
+    Args:
+        path: A file of this package, any ``torch.save`` of tensors, or safetensors.
+        model: Name of the network, or the network itself, where the file does not say it or says it wrong.
+        model_options: Options of the network; they win over what the file says.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, holds code or no weights, or fits no network or several.
+    """
+    path = Path(path)
+    content = _read(path)
+    meta = dict(content.get("landscape") or {}) if isinstance(content.get("landscape"), Mapping) else {}
+    forms = list(_forms(_tensors(content, path)))
+    training = content["training"] if isinstance(content.get("training"), Mapping) else {}
+    name, options = str(meta.pop("model", "")), dict(meta.pop("model_options", {})) | dict(model_options or {})
+    if isinstance(model, nn.Module):
+        return Checkpoint("", {}, _fitting(forms, model, path), meta, (), training)
+    if name and model in {None, name}:
+        return Checkpoint(name, options, _own_form(forms, name, options), meta, (), training)
+    found = recognize(forms[-1], name=model, options=model_options or {}, where=str(path))
+    return Checkpoint(found.name, found.options, found.state_dict, meta, found.notes, training)
+
+
+def _fitting(forms: list[dict[str, Tensor]], model: nn.Module, path: Path) -> dict[str, Tensor]:
+    wanted, found = {name: tuple(t.shape) for name, t in model.state_dict().items()}, {}
+    for state in forms:
+        found = {name: tuple(t.shape) for name, t in state.items()}
+        if wanted == found:
+            return state
+    name = next(n for n in (*wanted, *found) if wanted.get(n) != found.get(n))
+    raise CheckpointError(
+        f"{path} does not fit the given {type(model).__name__}: at {name!r} the network has shape "
+        f"{wanted.get(name)}, the file {found.get(name)}"
+    )
+
+
+def _own_form(forms: list[dict[str, Tensor]], name: str, options: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The form under the names of the network itself, which may begin like a prefix."""
+    if len(forms) > 1:
+        with contextlib.suppress(LandscapeError):  # a network that cannot be built says so when it is built
+            wanted = set(expected(name, options))
+            return next((state for state in forms if set(state) == wanted), forms[-1])
+    return forms[-1]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise CheckpointError(f"there is no checkpoint {path}")
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; give a checkpoint file in it")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's remarks on old pickles; what is wrong is said below
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    except Exception as error:  # what torch makes of a damaged file has no type in common
+        if _is_code(error, path):
+            raise CheckpointError(
+                f"{path} holds Python objects, not only tensors and plain values; nothing in it was executed. "
+                "Save its weights with torch.save(model.state_dict(), ...) and use that file."
+            ) from error
+        # torch's own words are left out: some advise to load the file without this protection
+        raise CheckpointError(f"{path} is not a checkpoint, or is damaged or truncated") from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a mapping of names to weights")
+    return dict(content)
+
+
+def _is_code(error: Exception, path: Path) -> bool:
+    text = str(error)
+    if isinstance(error, pickle.UnpicklingError):
+        with path.open("rb") as file:
+            pickled = file.read(1) == b"\x80"
+        return pickled or zipfile.is_zipfile(path) or "GLOBAL" in text
+    return "TorchScript" in text
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    library = require("safetensors", extra="safetensors", purpose="a .safetensors file")
+    try:
+        with library.safe_open(str(path), framework="pt", device="cpu") as file:
+            facts = (file.metadata() or {}).get("landscape")
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except LandscapeError:
+        raise
+    except Exception as error:  # the library raises a type of its own that is not exported everywhere
+        raise CheckpointError(f"{path} is not a safetensors file, or is damaged: {_first_line(error)}") from error
+    return {"state_dict": state} | ({"landscape": json.loads(facts)} if facts else {})
+
+
+def _tensors(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    for inner in (*(content.get(key) for key in _CONTAINERS), content):
+        if isinstance(inner, Mapping):
+            state = {str(name): t for name, t in inner.items() if isinstance(t, Tensor)}
+            if state:
+                return state
+    raise CheckpointError(f"{path} holds no weights; its keys are: {', '.join(map(str, list(content)[:8])) or 'none'}")
+
+
+def _forms(state: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """The state dict as it is, then without one prefix after the other."""
+    yield state
+    while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in state)), None):
+        state = {name.removeprefix(prefix): t for name, t in state.items()}
+        yield state
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
