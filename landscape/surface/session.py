@@ -1,0 +1,163 @@
+"""A network lent out for measuring: write parameters into it, read losses of all examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from landscape.errors import ObjectiveError
+from landscape.records import Measurement
+from landscape.space import Params, apply_mode, recalibrate
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What one evaluation says of every example.
+
+    Args:
+        losses: Per-example losses, float64, shape ``(n,)``.
+        correct: 1 where the target class had the largest output, else 0, shape ``(n,)``; None without classes.
+    """
+
+    losses: Tensor
+    correct: Tensor | None
+
+    def statistics(self, center: Tensor | None = None) -> Tensor:
+        """Reduce to four float64 numbers on the device, so that nothing waits for a transfer.
+
+        Args:
+            center: Per-example losses of the center.
+
+        Returns:
+            Loss, its standard error, the paired standard error of ``loss - center``, accuracy; NaN where undefined.
+        """
+        n, x = len(self.losses), self.losses
+        nan = torch.full((), torch.nan, dtype=torch.float64, device=x.device)
+        sem = x.std() / n**0.5 if n > 1 else nan
+        paired = (x - center).std() / n**0.5 if center is not None and n > 1 else nan
+        accuracy = nan if self.correct is None else self.correct.double().mean()
+        return torch.stack([x.mean(), sem, paired, accuracy])
+
+
+class Session:
+    """Made by ``Objective.session``; valid inside its ``with`` block.
+
+    Args:
+        model: The borrowed network.
+        batches: Inputs and targets on the device.
+        per_example: Losses of a batch.
+        bn: BN mode.
+        calibration: Batches for ``recalibrated``; None takes the evaluation inputs.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: list[tuple[Any, Tensor]],
+        per_example: Callable[[Any, Tensor], Any],
+        bn: str,
+        calibration: list[Any] | None,
+    ) -> None:
+        self.model = model
+        self.parameters = dict(model.named_parameters())
+        self._batches, self._per_example = batches, per_example
+        self._calibration = [x for x, _ in batches] if calibration is None else calibration
+        self._recalibrated = bn == "recalibrated"
+        apply_mode(model, bn)
+
+    def load(self, params: Params) -> None:
+        """Write parameters into the borrowed network.
+
+        Args:
+            params: Tensors under the network's names; those left out stay as they are.
+        """
+        for name, tensor in params.items():
+            self.parameters[name].data.copy_(tensor)
+
+    def examples(self) -> Examples:
+        """Evaluate all examples at the present parameters.
+
+        Returns:
+            Per-example losses and correctness, on the device.
+        """
+        if self._recalibrated:
+            recalibrate(self.model, self._calibration, self._forward)
+        losses, hits = [], []
+        for inputs, targets in self._batches:
+            outputs = self._forward(inputs)
+            losses.append(_checked(self._per_example(outputs, targets), targets))
+            hits.append(correct(outputs, targets))
+        found = None if any(h is None for h in hits) else torch.cat([h for h in hits if h is not None])
+        return Examples(torch.cat(losses), found)
+
+    def measure(self) -> Measurement:
+        """Evaluate at the present parameters.
+
+        Returns:
+            The measurement.
+        """
+        examples = self.examples()
+        loss, sem, _, accuracy = examples.statistics().tolist()
+        return Measurement(loss, sem, accuracy, len(examples.losses))
+
+    def check_deterministic(self) -> Examples:
+        """Evaluate twice and refuse an objective that changes from call to call.
+
+        Returns:
+            The evaluation.
+
+        Raises:
+            ObjectiveError: The two differ, or the forward pass draws random numbers.
+        """
+        state = torch.get_rng_state()
+        first = self.examples()
+        draws = not torch.equal(state, torch.get_rng_state())
+        second = self.examples()
+        a, b = first.losses, second.losses
+        tolerance = 1e-6 * float(torch.nan_to_num(a, nan=0.0, posinf=0.0, neginf=0.0).abs().mean())
+        gap = torch.nan_to_num(a - b, nan=0.0).abs()
+        same_kind = torch.equal(torch.isnan(a), torch.isnan(b))
+        if draws or not same_kind or float(gap.mean()) > tolerance:
+            raise ObjectiveError(
+                f"the loss changes from call to call at the same parameters ({float(a.mean()):.6g}, then "
+                f"{float(b.mean()):.6g})"
+                + ("; the forward pass draws random numbers" if draws else "")
+                + ". A surface of it would be a picture of the noise. Dropout modules are switched off already: look "
+                "for functional dropout with training=True, augmentation or sampling inside forward() or the loss."
+            )
+        return first
+
+    def _forward(self, inputs: Any) -> Any:
+        if isinstance(inputs, Tensor):
+            return self.model(inputs)
+        return self.model(**inputs) if isinstance(inputs, Mapping) else self.model(*inputs)
+
+
+def _checked(losses: Any, targets: Tensor) -> Tensor:
+    if not isinstance(losses, Tensor) or losses.shape != (len(targets),):
+        found = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else f"a {type(losses).__name__}"
+        raise ObjectiveError(
+            f"the loss returned {found} for {len(targets)} examples; one number per example is "
+            "needed, shape (n,): torch's losses give it with reduction='none'"
+        )
+    return losses.double()
+
+
+def correct(outputs: Any, targets: Tensor) -> Tensor | None:
+    """Say which examples are classified right.
+
+    Args:
+        outputs: Logits, shape ``(n, classes)``.
+        targets: Classes, int64 of shape ``(n,)``.
+
+    Returns:
+        Truth values, shape ``(n,)``; False where an output is NaN. None where there are no classes.
+    """
+    if targets.dtype != torch.int64 or targets.ndim != 1 or not isinstance(outputs, Tensor) or outputs.ndim != 2:
+        return None
+    hits = outputs.argmax(dim=1) == targets
+    return hits & ~outputs.isnan().any(dim=1)  # argmax of NaN is an index all the same
