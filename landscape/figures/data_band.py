@@ -1,0 +1,233 @@
+"""Bands as finished numbers: what both renderers draw."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from landscape.records import LossBand, VariantBands
+from landscape.records.base import FloatArray
+from landscape.smoothness import (
+    Panel,
+    compare_bands,
+    default_window,
+    find_panels,
+    flag,
+    rate_names,
+    running_mean,
+    variant_band,
+)
+
+Show = Literal["mean", "raw", "val_loss", "val_accuracy"]
+Members = Literal["all", "shared"]
+MOST_POINTS = 400  # a curve of a panel is some 350 pixels wide
+AXES: dict[Show, tuple[str, str]] = {
+    "mean": ("training step", "cross-entropy [nats]"),
+    "raw": ("training step", "cross-entropy [nats]"),
+    "val_loss": ("epoch", "validation cross-entropy [nats]"),
+    "val_accuracy": ("epoch", "validation accuracy"),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """A curve, ready to draw.
+
+    Args:
+        x: Steps or epochs.
+        y: Values; NaN is a gap.
+        name: The learning rate, for a single run.
+        flag: ``collapsed``, ``diverged``, or nothing.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    name: str = ""
+    flag: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BandCurves:
+    """One network's band, ready to draw.
+
+    Args:
+        variant: The network.
+        with_bn: Whether it has BatchNorm.
+        low: Smallest value over the members.
+        high: Largest value over the members.
+        rates: Names of the members in the band.
+        runs: The runs, those outside the band included.
+        legend: Its name in the legend.
+        over: What the members differ in.
+        faint: Raw minimum and maximum behind a running mean.
+    """
+
+    variant: str
+    with_bn: bool
+    low: Curve
+    high: Curve
+    rates: tuple[str, ...]
+    runs: tuple[Curve, ...]
+    legend: str
+    over: str = "learning rate"
+    faint: tuple[Curve, Curve] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BandPanel:
+    """Networks with and without BatchNorm over one pair of axes.
+
+    Args:
+        title: What the panel compares, and the networks.
+        networks: Those that are there, without BatchNorm first.
+        window: Steps of the running mean; 0 where there is none.
+        points: Points of the longest curve before it was thinned.
+    """
+
+    title: str
+    networks: tuple[BandCurves, ...]
+    window: int
+    points: int
+
+    @property
+    def thinned(self) -> bool:
+        """Whether fewer points are drawn than there are."""
+        return self.points > MOST_POINTS
+
+
+def thin(x: FloatArray, y: FloatArray, *, most: int = MOST_POINTS) -> tuple[FloatArray, FloatArray]:
+    """Leave out points that a screen cannot show; no minimum or maximum is lost.
+
+    The curve is cut into equal stretches; of each the smallest and the largest value are kept, at their own places.
+
+    Args:
+        x: Places, shape ``(t,)``.
+        y: Values; those that are not finite are gaps.
+        most: Number of points that is not exceeded, apart from one per gap.
+
+    Returns:
+        Places and values; both unchanged where there are few.
+    """
+    if len(y) <= most:
+        return x, y
+    edges = np.linspace(0, len(y), most // 2 + 1).round().astype(int)
+    kept: list[int] = []
+    for a, b in itertools.pairwise(edges):
+        part = y[a:b]
+        finite = np.flatnonzero(np.isfinite(part))
+        missing = ~np.isfinite(part)
+        picks = {a + int(k) for k in np.flatnonzero(missing & ~np.append(False, missing[:-1]))}
+        if len(finite):
+            picks |= {a + int(finite[part[finite].argmin()]), a + int(finite[part[finite].argmax()])}
+        kept += sorted(picks)
+    return x[kept], np.where(np.isfinite(y[kept]), y[kept], np.nan)
+
+
+def band_panels(
+    bands: VariantBands, *, seed: int, show: Show = "mean", members: Members = "all"
+) -> tuple[BandPanel, ...]:
+    """Prepare the panels of a comparison.
+
+    Args:
+        bands: All runs.
+        seed: The seed that is shown.
+        show: Training loss with a running mean, as it is, or validation loss or accuracy by epoch.
+        members: A band over all learning rates, or over those that survived in both networks.
+
+    Returns:
+        One panel for each pair of networks that has a run at this seed.
+    """
+    shared = {c.panel.name: c.learning_rates for c in compare_bands(bands)}
+    panels = []
+    for panel in find_panels([str(name) for name in bands.variant]):
+        rates = shared[panel.name] if members == "shared" and len(panel.variants) == 2 else None
+        found = [_curves(bands, panel, name, seed=seed, show=show, rates=rates) for name in panel.variants]
+        networks = tuple(curves for curves in found if curves is not None)
+        if networks:
+            window = default_window(len(bands.step)) if show == "mean" else 0
+            points = len(bands.step) if show in {"mean", "raw"} else len(bands.epoch)
+            panels.append(
+                BandPanel(f"{panel.name} · {' and '.join(n.variant for n in networks)}", networks, window, points)
+            )
+    return tuple(panels)
+
+
+def _curves(
+    bands: VariantBands, panel: Panel, variant: str, *, seed: int, show: Show, rates: tuple[str, ...] | None
+) -> BandCurves | None:
+    band = _values(bands, variant, seed, show, rates)
+    if not band.members:
+        return None
+    smooth = show == "mean"
+    drawn = [_curve(band.step, edge, smooth) for edge in (band.low, band.high)]
+    names = rate_names(bands)
+    every = _values(bands, variant, seed, show, None)
+    runs = tuple(
+        _curve(every.step, values, smooth, name, flag(bands, variant, seed, names.index(name)))
+        for name, values in zip(every.members, every.values, strict=True)
+    )
+    faint = (_curve(band.step, band.low, False), _curve(band.step, band.high, False)) if smooth else None
+    with_bn = variant == panel.with_bn
+    legend = "with BN" if with_bn else "without BN"
+    return BandCurves(variant, with_bn, drawn[0], drawn[1], band.members, runs, legend, faint=faint)
+
+
+def _values(bands: VariantBands, variant: str, seed: int, show: Show, rates: tuple[str, ...] | None) -> LossBand:
+    band = variant_band(bands, variant, seed, learning_rates=rates)
+    if show in {"mean", "raw"}:
+        return band
+    source = bands.val_loss if show == "val_loss" else bands.val_accuracy
+    i, k = list(bands.variant).index(variant), list(bands.seed).index(seed)
+    kept = [rate_names(bands).index(name) for name in band.members]
+    return LossBand(bands.epoch, source[i, k, kept], band.members, band.over, band.excluded)
+
+
+def _curve(step: np.ndarray[Any, Any], values: FloatArray, smooth: bool, name: str = "", word: str = "") -> Curve:
+    x = np.asarray(step, dtype=np.float64)
+    if smooth and len(x):
+        x, values = running_mean(x, values, window=default_window(len(x)))
+    return Curve(*thin(x, np.where(np.isfinite(values), values, np.nan)), name, word)
+
+
+def single_panel(title: str, band: LossBand, *, with_bn: bool = False, smooth: bool = True) -> BandPanel:
+    """Prepare a single band, as ``loss_band`` makes it.
+
+    Args:
+        title: Title of the panel.
+        band: The band.
+        with_bn: Whether its network has BatchNorm: decides the colour.
+        smooth: Whether a running mean is drawn before the raw band.
+
+    Returns:
+        A panel with one network.
+    """
+    runs = tuple(_curve(band.step, row, smooth, name) for name, row in zip(band.members, band.values, strict=True))
+    edges = [_curve(band.step, edge, smooth) for edge in (band.low, band.high)]
+    faint = (_curve(band.step, band.low, False), _curve(band.step, band.high, False)) if smooth else None
+    over = band.over.replace("_", " ")
+    curves = BandCurves(title, with_bn, edges[0], edges[1], band.members, runs, title, over, faint)
+    return BandPanel(title, (curves,), default_window(len(band.step)) if smooth else 0, len(band.step))
+
+
+def stretches(low: Curve, high: Curve) -> list[tuple[float, float]]:
+    """Find where a band has no gap.
+
+    Args:
+        low: Its lower edge.
+        high: Its upper edge; thinned, it has other places than the lower one, but its gaps are the same.
+
+    Returns:
+        First and last place of every stretch.
+    """
+    gaps = np.union1d(low.x[np.isnan(low.y)], high.x[np.isnan(high.y)])
+    places = np.union1d(low.x, high.x)
+    cuts = [-np.inf, *gaps, np.inf]
+    found = []
+    for a, b in itertools.pairwise(cuts):
+        inside = places[(places > a) & (places < b)]
+        if len(inside):
+            found.append((float(inside[0]), float(inside[-1])))
+    return found

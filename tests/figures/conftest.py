@@ -1,0 +1,83 @@
+"""Records with known numbers, on grids that are not square."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from landscape.records import Grid, Measurement, Surface, VariantBands
+
+RECIPE = {
+    "model": "vgg_bn",
+    "model_hash": "9f31c2ab77e01d42",
+    "dataset": "cifar10",
+    "split": "train",
+    "limit": 128,
+    "examples": 128,
+    "normalization": "dataset",
+    "loss": "cross_entropy",
+    "bn": "frozen",
+    "has_batchnorm": True,
+    "precision": "fp32",
+    "seed": 7,
+    "normalize": "filter",
+    "orthogonal": True,
+    "directions": ["ab12", "cd34"],
+}
+
+
+def bowl(pairs=2, n_alpha=5, n_beta=7, **changes) -> Surface:
+    """loss = 1 + pair + alpha^2 + 3 beta^2 on [-1, 1] x [-0.5, 0.5]; accuracy 0.75; errors 0.25."""
+    beta = np.linspace(-0.5, 0.5, n_beta) if n_beta > 1 else np.zeros(1)
+    grid = changes.pop("grid", Grid(np.linspace(-1, 1, n_alpha), beta))
+    a, b = np.meshgrid(grid.alpha, grid.beta, indexing="ij")
+    loss = np.stack([1.0 + pair + a**2 + 3 * b**2 for pair in range(pairs)])
+    values = {
+        "loss": loss,
+        "loss_sem": np.full(loss.shape, 0.25),
+        "delta_sem": np.full(loss.shape, 0.125),
+        "accuracy": np.full(loss.shape, 0.75),
+        "done": np.ones(loss.shape, bool),
+        "measured": np.ones(loss.shape, bool),
+        "center": Measurement(1.0, 0.25, 0.75, 128),
+        "recipe": RECIPE,
+        "checks": {"cosine": 1.5e-9, "restored": True},
+        "environment": {"torch": "2.13.0"},
+        "execution": {"evaluator": "sequential"},
+        "provenance": {"command": "landscape surface --ckpt vgg_bn.pth", "checkpoint": "vgg_bn.pth"},
+    }
+    return Surface(grid, **(values | changes))
+
+
+def levels(variants=("vgg", "vgg_bn"), seeds=1, steps=60, epochs=3, **changes) -> VariantBands:
+    """Loss of variant v at rate r and step t: (r + 1) * (v + 1) + t / 64, the same for every seed but the last."""
+    v, r, t = np.arange(len(variants)), np.arange(3), np.arange(steps)
+    one = (r[None, :, None] + 1.0) * (v[:, None, None] + 1.0) + t / 64
+    loss = np.repeat(one[:, None], seeds, axis=1)
+    shape = (len(variants), seeds, 3, epochs)
+    accuracy = np.broadcast_to(np.array([0.25, 0.5, 0.75])[:, None], shape)
+    flags = np.zeros(shape[:3], bool)
+    values = {
+        "loss": loss,
+        "val_loss": np.full(shape, 2.0),
+        "val_accuracy": accuracy,
+        "collapsed": flags,
+        "diverged": flags,
+    }
+    values |= {
+        "recipe": {"dataset": "cifar10", "batch_size": 128},
+        "provenance": {"command": "landscape train-variants"},
+    }
+    return VariantBands(
+        np.array(variants), np.arange(seeds), [1e-4, 1e-3, 3e-3], t, np.arange(1, epochs + 1), **(values | changes)
+    )
+
+
+@pytest.fixture
+def make_surface():
+    return bowl
+
+
+@pytest.fixture
+def make_bands():
+    return levels
