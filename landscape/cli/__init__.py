@@ -1,0 +1,27 @@
+"""The command ``landscape``. Nothing heavy is imported until a command runs."""
+
+from __future__ import annotations
+
+import click
+
+from landscape._version import __version__
+from landscape.cli.files import info, plot
+from landscape.cli.group import Group
+from landscape.cli.surface import check, surface
+from landscape.cli.variants import demo, train_variants
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="landscape")
+def main() -> None:
+    """Loss landscapes and BatchNorm analysis, with numbers that can be trusted.
+
+    \b
+        landscape demo
+        landscape train-variants --lrs 1e-4,5e-4,1e-3,3e-3
+        landscape surface --ckpt vgg_bn.pth --pairs 4
+    """  # noqa: D301 - for click, a real backspace
+
+
+for _command in (demo, train_variants, surface, check, plot, info):
+    main.add_command(_command)

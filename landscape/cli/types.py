@@ -1,0 +1,72 @@
+"""Option values that click has no type for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+
+class CommaList(click.ParamType):  # type: ignore[type-arg]
+    """Values separated by commas, each of one type.
+
+    Args:
+        item: Type of a value.
+    """
+
+    name = "list"
+
+    def __init__(self, item: click.ParamType) -> None:  # type: ignore[type-arg]
+        self._item = item
+        self.name = f"{item.name},..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """Split and convert."""
+        if isinstance(value, tuple):
+            return value
+        pieces = [piece.strip() for piece in str(value).split(",")]
+        if not all(pieces):
+            self.fail(f"{value!r} has an empty place; write values separated by single commas", param, ctx)
+        return tuple(self._item.convert(piece, param, ctx) for piece in pieces)
+
+
+class Positive(click.ParamType):  # type: ignore[type-arg]
+    """A finite number above zero."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the number."""
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number; write for instance 1e-3 or 0.5", param, ctx)
+        if not 0 < number < float("inf"):
+            self.fail(f"{value} is not a finite number above zero", param, ctx)
+        return number
+
+
+class KeyValue(click.ParamType):  # type: ignore[type-arg]
+    """``KEY=VALUE``; the value is read as a number or a truth value where it is one."""
+
+    name = "KEY=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        """Split and read."""
+        if isinstance(value, tuple):
+            return value
+        key, separator, text = str(value).partition("=")
+        if not separator or not key:
+            self.fail(f"{value!r} is not of the form KEY=VALUE", param, ctx)
+        return key, _read(text)
+
+
+def _read(text: str) -> Any:
+    if text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,150 @@
+"""Which images a checkpoint is measured on: what the user says, else the file, else an assumption that is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from landscape.datasets import ArrayDataset, format_normalization
+from landscape.datasets.options import DataOptions
+from landscape.errors import DataError, LandscapeError, ShapeError
+from landscape.storage import Checkpoint
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """What the user said about the images; None leaves it to the checkpoint.
+
+    Args:
+        dataset: Name of the data set.
+        root: Folder of the archives.
+        split: ``train`` or ``test``.
+        limit: Number of images; None for all.
+        normalization: As ``landscape.datasets.load`` takes it.
+        image_size: Height and width.
+        channels: Channels.
+        download: Whether the network may be used.
+    """
+
+    dataset: str | None = None
+    root: Path | None = None
+    split: str = "train"
+    limit: int | None = None
+    normalization: str | None = None
+    image_size: int | None = None
+    channels: int | None = None
+    download: bool = False
+
+    def options(self, known: Mapping[str, Any] | None = None) -> DataOptions:
+        """Settle every option.
+
+        Args:
+            known: What the checkpoint says of its data, as ``ArrayDataset.describe`` returned it.
+
+        Returns:
+            The options; data set and normalization that nobody named are the defaults.
+        """
+        known = known or {}
+        numbers = format_normalization(known["mean"], known["std"]) if "mean" in known and "std" in known else None
+        size = known.get("image_size")
+        return DataOptions(
+            dataset=self.dataset or known.get("dataset") or "cifar10",
+            root=self.root,
+            limit=self.limit,
+            seed=int(known.get("seed", 0)),
+            normalization=self.normalization or numbers or "dataset",
+            image_size=self.image_size or (size if isinstance(size, int) else None),
+            channels=self.channels or known.get("channels"),
+            download=self.download,
+        )
+
+
+def images_for(checkpoint: Checkpoint, choice: DataChoice) -> tuple[ArrayDataset, list[str]]:
+    """Load the images that a checkpoint is measured on.
+
+    Args:
+        checkpoint: The weights with what their file says.
+        choice: What the user says; it wins.
+
+    Returns:
+        The images, and a sentence for everything that was assumed.
+
+    Raises:
+        DataError: The images are not where they are looked for.
+    """
+    known = checkpoint.meta.get("data") or {}
+    options = choice.options(known)
+    assumed = []
+    if not known and choice.dataset is None:
+        assumed.append(f"the checkpoint does not name its data set; assumed {options.dataset} (--dataset changes it)")
+    if not known and choice.normalization is None:
+        assumed.append(
+            "the checkpoint does not say how its images were normalized; assumed the data set's own statistics "
+            "(--normalization changes it)"
+        )
+    try:
+        data = options.load(choice.split)
+    except DataError as error:
+        if choice.dataset is None and ":" in options.dataset:
+            raise DataError(
+                f"the checkpoint was trained on {options.dataset}, of which only the name is kept. Say where it is: "
+                f"--dataset {options.dataset.split(':')[0]}:PATH. ({error})"
+            ) from error
+        raise
+    _check_outputs(int(checkpoint.model_options.get("num_classes", len(data.classes))), data)
+    if known and known.get("dataset") != data.name:
+        constants = "the training" if choice.normalization is None else "the given"
+        assumed.append(
+            f"the network was trained on {known.get('dataset')} and is measured on {data.name}, normalized with "
+            f"{constants} constants"
+        )
+    return data, assumed
+
+
+def check_fit(model: nn.Module, data: ArrayDataset) -> None:
+    """Send one image through a network, so that images that it cannot take are told in words.
+
+    Args:
+        model: The network, in evaluation mode.
+        data: The images.
+
+    Raises:
+        ShapeError: It fails on an image.
+        DataError: It has fewer outputs than there are classes.
+        LandscapeError: What the network itself says in words.
+    """
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
+    image = data.batch([0])[0].to(like)
+    try:
+        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+            outputs = model(image)
+    except LandscapeError:
+        raise
+    except Exception as error:  # a network of the user's own may fail in any way
+        shape = " x ".join(str(side) for side in data.shape)
+        raise ShapeError(
+            f"the network cannot take the images of {data.name}, which are {shape}: {str(error).rstrip('.')}. Bring "
+            "them to the size that it was trained on with --image-size and --channels, or choose another --dataset."
+        ) from error
+    if isinstance(outputs, Tensor) and outputs.ndim == 2:
+        _check_outputs(outputs.shape[1], data)
+
+
+def _check_outputs(outputs: int, data: ArrayDataset) -> None:
+    if outputs < len(data.classes):
+        raise DataError(
+            f"the network has {outputs} outputs, {data.name} has {len(data.classes)} classes: choose the data set that "
+            "it was trained on (--dataset)"
+        )
+
+
+def subset_facts(data: ArrayDataset) -> dict[str, Any]:
+    """Return what a recipe says of the images."""
+    facts = data.describe() | {"classes": len(data.classes)}
+    facts["data_seed"] = facts.pop("seed")  # a surface's own seed is that of its directions
+    return facts
