@@ -7,15 +7,6 @@ import torch
 from torch import nn
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny products gain nothing from a second thread, and lose much of it on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def _odd(dtype):
     """Convolution, depthwise, grouped, BatchNorm, Linear(in, 1); one filter is zero."""
     net = nn.Sequential(

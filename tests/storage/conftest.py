@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -89,28 +87,6 @@ def bands():
 @pytest.fixture(params=["surface", "run", "unfinished_run", "long_run", "bands"])
 def record(request):
     return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def assert_same():
-    """Compare two records field by field: type, dtype, shape and bits."""
-
-    def check(a, b):
-        assert type(a) is type(b)
-        for field in dataclasses.fields(a):
-            left, right = getattr(a, field.name), getattr(b, field.name)
-            if dataclasses.is_dataclass(left):
-                check(left, right)
-            elif isinstance(left, np.ndarray):
-                assert (left.dtype, left.shape) == (right.dtype, right.shape), field.name
-                assert left.tobytes() == right.tobytes(), field.name
-            elif isinstance(left, float):
-                assert np.float64(left).tobytes() == np.float64(right).tobytes(), field.name
-            else:
-                assert type(left) is type(right), field.name
-                assert left == right, field.name
-
-    return check
 
 
 @pytest.fixture

@@ -14,15 +14,6 @@ import landscape as ls
 from landscape.space import batchnorm_layers
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny products gain nothing from a second thread, and lose much of it on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class _Tied(nn.Module):
     """One matrix used twice."""
 
