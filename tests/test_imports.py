@@ -1,6 +1,7 @@
 """What an import brings along, seen in a fresh interpreter."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -52,3 +53,12 @@ def test_an_import_brings_only_what_it_needs(imports: str, needed: str, unwanted
 
 def test_every_public_name_can_be_reached() -> None:
     loaded_after("import landscape\nfor name in landscape.__all__: getattr(landscape, name)")
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_the_command_lets_waiting_threads_sleep_unless_told_otherwise(given: str | None, found: str) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    code = "import os, landscape.cli; print(os.environ['OMP_WAIT_POLICY'])"
+    run = [sys.executable, "-c", code]
+    assert subprocess.run(run, env=environment, capture_output=True, text=True, check=True).stdout.strip() == found

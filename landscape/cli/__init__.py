@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from landscape._version import __version__
@@ -9,6 +11,9 @@ from landscape.cli.files import info, plot
 from landscape.cli.group import Group
 from landscape.cli.surface import check, surface
 from landscape.cli.variants import demo, train_variants
+
+# torch is not loaded yet: the threads of an operation sleep while they wait, not spin (docs/decisions/0005)
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
