@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from landscape.figures.data import Scale, number
 from landscape.records import LossBand, VariantBands
 from landscape.records.base import FloatArray
 from landscape.smoothness import (
@@ -96,6 +98,36 @@ class BandPanel:
     def thinned(self) -> bool:
         """Whether fewer points are drawn than there are."""
         return self.points > MOST_POINTS
+
+
+def axis_end(panels: Sequence[BandPanel], show: Show, scale: Scale) -> float | None:
+    """Where a linear loss axis ends when a few values would flatten all others; the values stay in the data.
+
+    Args:
+        panels: Panels that share the axis.
+        show: What their curves are.
+        scale: Kind of axis; a logarithmic one shows everything.
+
+    Returns:
+        1.5 times the 98th percentile of what is drawn, or None where nothing lies above that.
+    """
+    if scale == "log" or show == "val_accuracy":
+        return None
+    curves = [c for p in panels for n in p.networks for c in (n.low, n.high, *(n.faint or ()))]
+    values = np.concatenate([c.y[np.isfinite(c.y)] for c in curves]) if curves else np.zeros(0)
+    if not values.size:
+        return None
+    end = 1.5 * float(np.percentile(values, 98))
+    return end if 0 < end < values.max() else None
+
+
+def axis_note(panels: Sequence[BandPanel], show: Show, scale: Scale) -> str:
+    """Say what lies beyond the end of the axis; empty where nothing does."""
+    end = axis_end(panels, show, scale)
+    if end is None:
+        return ""
+    top = max(float(np.nanmax(c.y)) for p in panels for n in p.networks for c in (n.high, *(n.faint or ())) if len(c.y))
+    return f"the linear axis ends at {number(end, 3)}, the largest loss is {number(top, 3)}"
 
 
 def thin(x: FloatArray, y: FloatArray, *, most: int = MOST_POINTS) -> tuple[FloatArray, FloatArray]:

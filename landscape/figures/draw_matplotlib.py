@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from landscape.figures.data import WITH_BN, WITHOUT_BN, Scale, number, scaled
-from landscape.figures.data_band import AXES, BandCurves, BandPanel, Curve, Show, stretches
+from landscape.figures.data_band import AXES, BandCurves, BandPanel, Curve, Show, axis_end, axis_note, stretches
 from landscape.figures.data_contour import axis_limits, iso_lines, label_places, levels, loss_range, ticks
 from landscape.figures.data_surface import SurfacePanel
 
@@ -135,9 +135,12 @@ def bands_image(panels: Sequence[BandPanel], *, show: Show, scale: Scale, title:
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(fontsize=8, frameon=False)
     axes[0].set_ylabel(AXES[show][1])
+    end = axis_end(panels, show, scale)
+    if end is not None:
+        axes[0].set_ylim(-0.03 * end, end)
     window = max((panel.window for panel in panels), default=0)
-    note = f"strong: centred running mean over {window} steps · faint: raw band" if window > 1 else ""
-    _title(figure, title, note)
+    strong = f"strong: centred running mean over {window} steps · faint: raw band" if window > 1 else ""
+    _title(figure, title, " · ".join(text for text in (strong, axis_note(panels, show, scale)) if text))
     return figure
 
 

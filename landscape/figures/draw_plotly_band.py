@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from landscape.figures.data import WITH_BN, WITHOUT_BN, Scale, count
-from landscape.figures.data_band import AXES, BandCurves, BandPanel, Curve, Show, stretches
+from landscape.figures.data_band import AXES, BandCurves, BandPanel, Curve, Show, axis_end, stretches
 from landscape.figures.draw_plotly import NEUTRAL, Drawing, Frame, base_layout, escaped, frame, nested
 
 
@@ -102,6 +102,7 @@ def _layout(panels: Sequence[BandPanel], show: Show, scale: Scale, place: Frame)
     layout = base_layout(place, [place.headline(i, panel.title, lift=0.01) for i, panel in enumerate(panels)])
     x_title, y_title = AXES[show]
     look = {"gridcolor": NEUTRAL, "zeroline": False, "automargin": False}
+    end = axis_end(panels, show, scale)
     for i in range(len(panels)):
         number = "" if i == 0 else str(i + 1)
         across, up = place.domain(i)
@@ -112,6 +113,8 @@ def _layout(panels: Sequence[BandPanel], show: Show, scale: Scale, place: Frame)
             "title": title,
             "type": "linear" if show == "val_accuracy" else scale,
         }
+        if end is not None:
+            axis["range"] = [-0.03 * end, end]
         layout[f"xaxis{number}"] = {
             **look,
             "domain": across,

@@ -7,7 +7,17 @@ import dataclasses
 import numpy as np
 import pytest
 
-from landscape.figures.data_band import MOST_POINTS, Curve, band_panels, single_panel, stretches, thin
+from landscape.figures.data_band import (
+    MOST_POINTS,
+    Curve,
+    axis_end,
+    axis_note,
+    band_panels,
+    single_panel,
+    stretches,
+    thin,
+)
+from landscape.records import VariantBands
 from landscape.smoothness import default_window, loss_band
 
 
@@ -111,3 +121,25 @@ def test_a_single_band_of_named_members():
     panel = single_panel("probe", band, smooth=False)
     np.testing.assert_array_equal(panel.networks[0].high.y, np.arange(4.0) + 2)
     assert panel.networks[0].over == "step size"
+
+
+def test_a_few_large_losses_do_not_flatten_the_rest(make_bands):
+    """The linear axis ends at 1.5 x the 98th percentile; values stay, and a logarithmic axis shows them."""
+    rng = np.random.default_rng(0)
+    loss = np.full((2, 1, 2, 400), 1.0) + rng.random((2, 1, 2, 400))
+    calm = VariantBands(
+        ["vgg", "vgg_bn"], [0], [1e-3, 3e-3], np.arange(400), [1],
+        loss, np.ones((2, 1, 2, 1)), np.ones((2, 1, 2, 1)), np.zeros((2, 1, 2)), np.zeros((2, 1, 2)),
+    )  # fmt: skip
+    assert axis_end(band_panels(calm, seed=0, show="raw"), "raw", "linear") is None
+    loss = loss.copy()
+    loss[0, 0, 1, 3] = 290.0
+    spiked = dataclasses.replace(calm, loss=loss)
+    panels = band_panels(spiked, seed=0, show="raw")
+    end = axis_end(panels, "raw", "linear")
+    drawn = np.concatenate([c.y for n in panels[0].networks for c in (n.low, n.high)])
+    assert end == 1.5 * np.percentile(drawn, 98)
+    assert 1.5 < end < 3.1
+    assert drawn.max() == 290
+    assert axis_end(panels, "raw", "log") is None
+    assert axis_note(panels, "raw", "linear").endswith("the largest loss is 290")
