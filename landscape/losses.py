@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -24,13 +25,17 @@ def resolve(loss: str | PerExampleLoss) -> tuple[str, PerExampleLoss]:
     """Return a loss and the name that a recipe records it under.
 
     Args:
-        loss: A registered name, or a callable ``(outputs, targets) -> (n,)``, recorded as ``module:qualname``.
+        loss: A registered name, or a callable ``(outputs, targets) -> (n,)``, recorded as ``module:qualname``, with the
+            settings of a ``functools.partial``.
 
     Returns:
         Name and callable.
     """
     if isinstance(loss, str):
         return loss, _LOSSES.get(loss)
+    if isinstance(loss, functools.partial):
+        settings = [*map(repr, loss.args), *(f"{k}={v!r}" for k, v in sorted(loss.keywords.items()))]
+        return f"{resolve(loss.func)[0]}({', '.join(settings)})", loss
     kind = loss if hasattr(loss, "__qualname__") else type(loss)
     return f"{kind.__module__}:{kind.__qualname__}", loss
 

@@ -88,6 +88,10 @@ class _Callable:
         return outputs[:, 0]
 
 
+def _smoothed(share, outputs, targets, *, floor):
+    return share * outputs[:, 0] + floor
+
+
 def test_callables_are_known_by_module_and_qualified_name():
     def local(outputs, targets):
         return outputs[:, 0]
@@ -97,7 +101,7 @@ def test_callables_are_known_by_module_and_qualified_name():
         (torch.nn.functional.l1_loss, "torch.nn.functional:l1_loss"),
         (local, f"{here}:test_callables_are_known_by_module_and_qualified_name.<locals>.local"),
         (_Callable(), f"{here}:_Callable"),
-        (functools.partial(local), "functools:partial"),
+        (functools.partial(_smoothed, 0.1, floor=0), f"{here}:_smoothed(0.1, floor=0)"),
     ):
         assert losses.resolve(loss) == (name, loss)
     assert losses.resolve("mse") == ("mse", losses.mse)

@@ -53,6 +53,9 @@ from landscape.words import BN_PLACEMENTS, INITS, LEARNING_RATES, OPTIMIZERS, VA
 def train_variants(out: Path, quiet: bool, standalone: bool, **options: Any) -> None:
     """Train network variants over learning rates and draw their loss bands.
 
+    A loss band (the labs' Lipschitz curves) is the spread of different training runs at the same step. It does not
+    measure how the loss varies along a gradient or around one network.
+
     Every variant x learning rate x seed; a tenth of the train split is held out. Finished runs are never trained
     again. Stop it with Ctrl-C; the same command continues at the last epoch.
 

@@ -126,7 +126,8 @@ def axis_note(panels: Sequence[BandPanel], show: Show, scale: Scale) -> str:
     end = axis_end(panels, show, scale)
     if end is None:
         return ""
-    top = max(float(np.nanmax(c.y)) for p in panels for n in p.networks for c in (n.high, *(n.faint or ())) if len(c.y))
+    curves = [c for p in panels for n in p.networks for c in (n.high, *(n.faint or ()), *n.runs)]
+    top = max(float(c.y[np.isfinite(c.y)].max()) for c in curves if np.isfinite(c.y).any())
     return f"the linear axis ends at {number(end, 3)}, the largest loss is {number(top, 3)}"
 
 

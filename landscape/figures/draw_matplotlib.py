@@ -112,20 +112,31 @@ def _curve(ax: Axes, panel: SurfacePanel, scale: Scale, limits: tuple[float, flo
     ax.grid(alpha=0.3)
 
 
-def bands_image(panels: Sequence[BandPanel], *, show: Show, scale: Scale, title: str) -> Figure:
+def bands_image(rows: Sequence[tuple[Show, Sequence[BandPanel]]], *, scale: Scale, title: str) -> Figure:
     """Draw bands side by side: without BatchNorm in one colour and with it in the other.
 
     Args:
-        panels: The panels.
-        show: What their curves are: names the axes.
+        rows: What the curves of a row are, and its panels.
         scale: Kind of vertical axis.
         title: What was measured.
 
     Returns:
         The figure, with its own canvas.
     """
-    figure = _figure(max(4.2 * len(panels), 6.0), 4.4)
-    axes = figure.subplots(1, max(len(panels), 1), squeeze=False, sharey=True)[0]
+    columns = max(len(panels) for _, panels in rows)
+    figure = _figure(max(4.2 * columns, 6.0), 0.8 + 3.6 * len(rows))
+    grid = figure.subplots(len(rows), max(columns, 1), squeeze=False, sharey="row")
+    notes = []
+    for axes, (show, panels) in zip(grid, rows, strict=True):
+        _row(axes, panels, show, scale)
+        window = max((panel.window for panel in panels), default=0)
+        notes.append(f"strong: centred running mean over {window} steps · faint: raw band" if window > 1 else "")
+        notes.append(axis_note(panels, show, scale))
+    _title(figure, title, " · ".join(text for text in notes if text))
+    return figure
+
+
+def _row(axes: Sequence[Axes], panels: Sequence[BandPanel], show: Show, scale: Scale) -> None:
     for ax, panel in zip(axes, panels, strict=False):
         for network in panel.networks:
             _network(ax, network)
@@ -138,10 +149,6 @@ def bands_image(panels: Sequence[BandPanel], *, show: Show, scale: Scale, title:
     end = axis_end(panels, show, scale)
     if end is not None:
         axes[0].set_ylim(-0.03 * end, end)
-    window = max((panel.window for panel in panels), default=0)
-    strong = f"strong: centred running mean over {window} steps · faint: raw band" if window > 1 else ""
-    _title(figure, title, " · ".join(text for text in (strong, axis_note(panels, show, scale)) if text))
-    return figure
 
 
 def _network(ax: Axes, network: BandCurves) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from landscape.figures.data import WITH_BN, WITHOUT_BN, Scale, count
-from landscape.figures.data_band import AXES, BandCurves, BandPanel, Curve, Show, axis_end, stretches
+from landscape.figures.data_band import AXES, BandCurves, BandPanel, Curve, Show, axis_end, axis_note, stretches
 from landscape.figures.draw_plotly import NEUTRAL, Drawing, Frame, base_layout, escaped, frame, nested
 
 
@@ -122,5 +122,11 @@ def _layout(panels: Sequence[BandPanel], show: Show, scale: Scale, place: Frame)
             "title": {"text": x_title, "standoff": 6},
         }
         layout[f"yaxis{number}"] = {**look, **axis, "matches": "y"} if i else {**look, **axis}
+    if end is not None:
+        note = axis_note(panels, show, scale)
+        layout["annotations"].append({
+            "text": note, "x": 1, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "right", "yanchor": "top",
+            "showarrow": False, "font": {"size": 11},
+        })  # fmt: skip
     layout["margin"] = {"l": 64, "r": 12, "t": 40, "b": 100}
     return layout

@@ -124,7 +124,7 @@ def write_band_png(
     path: str | os.PathLike[str],
     bands: VariantBands | LossBand,
     *,
-    show: Show = "mean",
+    show: Show | None = None,
     scale: Scale = "linear",
     seed: int | None = None,
     dpi: int = 150,
@@ -134,7 +134,8 @@ def write_band_png(
     Args:
         path: The file to write, replaced whole; its ending may be ``.png``, ``.pdf`` or ``.svg``.
         bands: All runs of a comparison, or one band.
-        show: Training loss with a running mean, as it is, or validation loss or accuracy by epoch.
+        show: Training loss with a running mean, as it is, or validation loss or accuracy by epoch. By default a
+            row of the first and, where there are epochs, a row of validation losses.
         scale: Kind of vertical axis.
         seed: Seed that is drawn, and said; by default the first.
         dpi: Dots per inch.
@@ -145,8 +146,10 @@ def write_band_png(
     Raises:
         StorageError: The file cannot be written.
     """
-    panels, title = _band_panels(bands, show, seed)
-    image = bands_image(panels, show=show, scale=scale, title=title)
+    epochs = isinstance(bands, VariantBands) and bands.epoch.size > 0
+    shows: tuple[Show, ...] = (show,) if show else ("mean", "val_loss") if epochs else ("mean",)
+    rows = [(one, _band_panels(bands, one, seed)[0]) for one in shows]
+    image = bands_image(rows, scale=scale, title=_band_panels(bands, shows[0], seed)[1])
     target = Path(path)
     with replacing(target) as partial:
         image.savefig(partial, dpi=dpi, format=target.suffix[1:] or "png")

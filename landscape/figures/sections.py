@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from landscape.figures.data import Facts, Scale, Table, count
-from landscape.figures.data_band import MOST_POINTS, BandPanel, Members, Show, axis_note, band_panels
+from landscape.figures.data_band import MOST_POINTS, BandPanel, Members, Show, band_panels
 from landscape.figures.data_surface import SurfacePanel, surface_labels, surface_panels
 from landscape.figures.draw_plotly import Drawing
 from landscape.figures.draw_plotly_band import draw_bands
@@ -210,9 +210,6 @@ def _band_views(bands: VariantBands, controls: Sequence[Control]) -> dict[tuple[
 def _drawn(bands: VariantBands) -> list[str]:
     panels = band_panels(bands, seed=int(bands.seed[0]))
     notes = []
-    beyond = axis_note(panels, "mean", "linear")
-    if beyond:
-        notes.append(f"{beyond[0].upper()}{beyond[1:]}: the logarithmic axis shows all.")
     window = max((panel.window for panel in panels), default=0)
     if window > 1:
         notes.append(

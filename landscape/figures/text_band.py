@@ -59,14 +59,19 @@ def _ratio(found: Comparison) -> str:
     return ratio_text(*found.mean, len(found.ratios))
 
 
+def _share(raw: RawGap) -> str:
+    return f" (over {raw.gap.steps} of {raw.gap.total} steps)" if raw.gap.steps < raw.gap.total else ""
+
+
 def _without(found: Comparison) -> str:
     several = len({raw.seed for raw in found.raw}) > 1
     gaps = [
-        f"{raw.variant}{f' (seed {raw.seed})' if several else ''} {number(raw.gap.mean, 3)}"
+        f"{raw.variant}{f' (seed {raw.seed})' if several else ''} {number(raw.gap.mean, 3)}{_share(raw)}"
         for raw in found.raw
         if len(raw.gap.members) > 1  # one run has no width
     ]
-    told = f"mean gap [nats] of {listed(gaps)}; " if gaps else ""
+    names = listed(list(dict.fromkeys(raw.variant for raw in found.raw)))
+    told = f"mean gap [nats] of {listed(gaps)}; " if gaps else f"{names}; "
     if found.panel.without is None or found.panel.with_bn is None:
         return f"{found.panel.name}: {told}no ratio, for its twin with or without BN is not there."
     rates = count(len(found.learning_rates), "learning rate")

@@ -21,7 +21,7 @@ class Run(Record):
         epoch: Epochs trained before the values beside it were taken: 1, 2, ...
         val_loss: Mean loss over the validation split, in evaluation mode.
         val_accuracy: Fraction of the validation split classified right, 0 to 1.
-        collapsed: Accuracy at chance and loss within 0.01 of ``ln(classes)`` over a whole epoch.
+        collapsed: Accuracy at chance and loss within 0.01 of ``ln(classes)`` over the whole last epoch.
         diverged: A step loss was not finite.
         recipe: What the values depend on; compared when the run is continued.
         environment: Versions and device.
@@ -35,7 +35,7 @@ class Run(Record):
     epoch: IntArray = array("epoch", dtype=np.int64, about="epochs trained before")
     val_loss: FloatArray = array("epoch", units="nats", about="mean loss over the validation split")
     val_accuracy: FloatArray = array("epoch", about="fraction of the validation split classified right")
-    collapsed: bool = array(dtype=np.bool_, default=False, about="at chance over a whole epoch")
+    collapsed: bool = array(dtype=np.bool_, default=False, about="at chance over the whole last epoch")
     diverged: bool = array(dtype=np.bool_, default=False, about="a step loss was not finite")
     recipe: Mapping[str, Json] = mapping()
     environment: Mapping[str, Json] = mapping()

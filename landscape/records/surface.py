@@ -74,7 +74,7 @@ class Surface(Record):
         if not classes or np.isnan(self.center.accuracy):
             return False
         chance = 1 / int(classes)
-        return bool(self.center.accuracy <= chance + 3 * np.sqrt(chance * (1 - chance) / self.center.examples))
+        return bool(self.center.accuracy < chance + 3 * np.sqrt(chance * (1 - chance) / self.center.examples))
 
     @property
     def finished(self) -> bool:

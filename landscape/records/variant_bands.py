@@ -24,7 +24,7 @@ class VariantBands(Record):
         loss: Training loss of every step.
         val_loss: Validation loss after every epoch.
         val_accuracy: Validation accuracy after every epoch.
-        collapsed: The run stayed at chance over a whole epoch.
+        collapsed: The run was at chance over the whole of its last epoch.
         diverged: A step loss of the run was not finite.
         recipe: The settings that all runs share.
         environment: Versions and device.
@@ -43,7 +43,9 @@ class VariantBands(Record):
     )
     val_loss: FloatArray = array("variant", "seed", "learning_rate", "epoch", units="nats", about="validation loss")
     val_accuracy: FloatArray = array("variant", "seed", "learning_rate", "epoch", about="validation accuracy")
-    collapsed: BoolArray = array("variant", "seed", "learning_rate", dtype=np.bool_, about="at chance over an epoch")
+    collapsed: BoolArray = array(
+        "variant", "seed", "learning_rate", dtype=np.bool_, about="at chance over the whole last epoch"
+    )
     diverged: BoolArray = array("variant", "seed", "learning_rate", dtype=np.bool_, about="a loss was not finite")
     recipe: Mapping[str, Json] = mapping()
     environment: Mapping[str, Json] = mapping()

@@ -41,6 +41,8 @@ class Checkpoint:
         meta: What the file says of its origin: data set, normalization, training; empty for a foreign file.
         notes: What was assumed when the network was recognised, as sentences.
         training: Optimiser state and history of an unfinished run, where the file holds one.
+        trusted: Whether the network's name comes from the caller or from this installation's registry. A name that
+            only the file gives could name any function: it is shown, and never imported.
     """
 
     model_name: str
@@ -49,6 +51,7 @@ class Checkpoint:
     meta: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
+    trusted: bool = True
 
     def build(self) -> nn.Module:
         """Build the network and load its weights.
@@ -57,8 +60,13 @@ class Checkpoint:
             The network, on the CPU, in evaluation mode.
 
         Raises:
-            CheckpointError: The weights do not fit the network that the file names.
+            CheckpointError: The weights do not fit the network that the file names, or only the file names it.
         """
+        if not self.trusted:
+            raise CheckpointError(
+                f"the file says that it holds {self.model_name!r}, which is no registered network, and a file is not "
+                f"trusted to name code. If you know it, say so: --model {self.model_name} (model= in Python)."
+            )
         model = models.build(self.model_name, **self.model_options)
         try:
             model.load_state_dict(dict(self.state_dict))
@@ -152,7 +160,9 @@ def load_checkpoint(
     if isinstance(model, nn.Module):
         return Checkpoint("", {}, _fitting(forms, model, path), meta, (), training)
     if name and model in {None, name}:
-        return Checkpoint(name, options, _own_form(forms, name, options), meta, (), training)
+        trusted = model == name or name in models.names()
+        state = _own_form(forms, name, options) if trusted else forms[-1]
+        return Checkpoint(name, options, state, meta, (), training, trusted)
     found = recognize(forms[-1], name=model, options=model_options or {}, where=str(path))
     return Checkpoint(found.name, found.options, found.state_dict, meta, found.notes, training)
 

@@ -14,7 +14,7 @@ import torch
 
 from landscape import devices, engines
 from landscape.environment import environment
-from landscape.errors import UsageError
+from landscape.errors import ResumeError, UsageError
 from landscape.progress import Progress, Report, silent
 from landscape.records import Grid, Measurement, Surface
 from landscape.space import DirectionPair, check_layout
@@ -142,6 +142,7 @@ class _Campaign:
         examples = self._center(execution["threads"])
         self.task = SequentialTask(self.objective, self.pairs, self.grid, examples.losses, execution["threads"])
         if stored is not None:
+            self._check_center(stored, examples)
             machines = self._environment(stored.environment)
             self.surface = replace(stored, environment=machines)
         else:
@@ -151,6 +152,16 @@ class _Campaign:
         self._dirty = True
         self.write()  # a place that cannot be written to is found out before hours are spent
         self._report("timed a few cells", estimate=True)
+
+    def _check_center(self, stored: Surface, examples: Examples) -> None:
+        """The center measured now must be the stored one: a recipe cannot tell apart what has no name of its own."""
+        now, rtol = float(examples.losses.mean()), {"bf16": 1e-2, "tf32": 1e-3}.get(self.objective.precision, 1e-5)
+        if not np.isclose(now, stored.center.loss, rtol=rtol, atol=1e-12, equal_nan=True):
+            raise ResumeError(
+                f"cannot continue {self.path}: the center's loss is {now:.8g} now and {stored.center.loss:.8g} in the "
+                "file, though the recipes agree. Something that the recipe cannot name has changed, for instance the "
+                "code of the network or the loss. Choose another output (--out), or remove the file to begin anew."
+            )
 
     def take(self, block: Block, result: BlockResult, seconds_per_cell: float) -> None:
         """Put a block's numbers under its cells."""

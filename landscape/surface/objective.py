@@ -27,6 +27,9 @@ Inputs = Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]
 T = TypeVar("T")
 
 
+_WORDS = {torch.float64: "fp64", torch.bfloat16: "bf16 parameters", torch.float16: "fp16 parameters"}
+
+
 class Objective:
     """The loss of a network on fixed data, as a function of its parameters.
 
@@ -102,10 +105,11 @@ class Objective:
             "loss": self.loss_name,
             "bn": self.bn,
             "has_batchnorm": batchnorm,
-            "precision": "fp64" if self._dtype == torch.float64 else self.precision,
+            "precision": _WORDS.get(self._dtype, self.precision),
         }
         if self.bn == "batch" and batchnorm:
-            recipe["batch_size"] = self.batch_size
+            parts = -(-self.examples // self.batch_size)
+            recipe["batch_size"] = -(-self.examples // parts)  # of the largest: what the statistics are of
         if self.bn == "recalibrated":
             recipe["calibration"] = self._calibration_hash or "evaluation inputs"
         return recipe

@@ -132,9 +132,17 @@ class Session:
         return first
 
     def _forward(self, inputs: Any) -> Any:
-        if isinstance(inputs, Tensor):
-            return self.model(inputs)
-        return self.model(**inputs) if isinstance(inputs, Mapping) else self.model(*inputs)
+        try:
+            if isinstance(inputs, Tensor):
+                return self.model(inputs)
+            return self.model(**inputs) if isinstance(inputs, Mapping) else self.model(*inputs)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ObjectiveError(
+                "a BatchNorm layer sees one value per channel in a batch, which has no variance: use more examples or "
+                "a larger batch, or BN mode 'frozen'"
+            ) from error
 
 
 def _checked(losses: Any, targets: Tensor) -> Tensor:

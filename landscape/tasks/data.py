@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape.datasets import ArrayDataset, format_normalization
+from landscape.datasets import SOURCES, ArrayDataset, format_normalization
 from landscape.datasets.options import DataOptions
 from landscape.errors import DataError, LandscapeError, ShapeError
 from landscape.storage import Checkpoint
@@ -78,6 +78,12 @@ def images_for(checkpoint: Checkpoint, choice: DataChoice) -> tuple[ArrayDataset
         DataError: The images are not where they are looked for.
     """
     known = checkpoint.meta.get("data") or {}
+    told = str(known.get("dataset", ""))
+    if choice.dataset is None and told and told.split(":", maxsplit=1)[0] not in SOURCES:
+        raise DataError(
+            f"the checkpoint says that it was trained on {told!r}, which is no registered data set, and a file is not "
+            f"trusted to name code. If you know it, say so: --dataset {told}"
+        )
     options = choice.options(known)
     assumed = []
     if not known and choice.dataset is None:

@@ -201,6 +201,7 @@ def _measure(
 
 def _provenance(ckpt: Path, checkpoint: Checkpoint, assumed: list[str], command: str) -> dict[str, Any]:
     trained = {k: v for k, v in checkpoint.meta.items() if k in {"run", "epoch", "val_loss", "val_accuracy"}}
+    trained |= {k: v for k, v in checkpoint.meta.get("recipe", {}).get("model_options", {}).items() if k == "init"}
     return {
         "checkpoint": ckpt.name,
         "assumed": assumed,

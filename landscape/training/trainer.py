@@ -137,7 +137,7 @@ class Trainer:
         path = self.config.checkpoint_path("last")
         if path is None or not path.exists():
             return
-        checkpoint = load_checkpoint(path)
+        checkpoint = load_checkpoint(path, self.config.model)
         state = checkpoint.training
         if not state or checkpoint.meta.get("recipe") != self.recipe:
             return

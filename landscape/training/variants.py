@@ -155,7 +155,7 @@ def keep_best(config: VariantsConfig, runs: Sequence[Run]) -> list[Path]:
         source = best.checkpoint_path("best")
         if config.shared.out is None or source is None or not source.exists():
             continue
-        checkpoint = load_checkpoint(source)
+        checkpoint = load_checkpoint(source, best.model)
         target = config.shared.out / f"{variant.replace(':', '.')}.pth"
         save_checkpoint(
             target,

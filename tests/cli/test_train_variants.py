@@ -171,7 +171,7 @@ def test_a_limit_that_fits_an_hour_is_advised_without_a_limit_too(landscape, mon
     assert "9 steps to go: about 1 h 48 min. --limit 2777 would fit an hour." in result.stderr  # 5000 / 1.8
 
 
-def test_a_network_of_ones_own(landscape, place):
+def test_a_network_of_ones_own(landscape, refused, place):
     """A factory that takes no option gets none, unless it was asked for."""
     (place / "own_network.py").write_text(
         "from torch import nn\n\n\ndef net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))\n"
@@ -180,7 +180,9 @@ def test_a_network_of_ones_own(landscape, place):
     run = load("own/runs/own_network.net-lr0.001-seed0.h5")
     assert (run.recipe["model"], run.recipe["model_options"]) == ("own_network:net", {})
     ckpt = "own/checkpoints/own_network.net-lr0.001-seed0-best.pth"
-    landscape("surface", "--ckpt", ckpt, "--points", 1, "--pairs", 1, "--limit", 20, "--out", "own.h5")
+    words = ("--ckpt", ckpt, "--points", 1, "--pairs", 1, "--limit", 20, "--out", "own.h5")
+    refused(1, "surface", *words, says=["not trusted to name code", "--model own_network:net"])
+    landscape("surface", *words, "--model", "own_network:net")
     assert load("own.h5").recipe["model"] == "own_network:net"
 
 
