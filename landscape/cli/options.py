@@ -26,12 +26,15 @@ def _stack(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-def data_options(*, limit: int | None, settle: bool) -> Callable[[F], F]:
+def data_options(
+    *, limit: int | None, settle: bool, otherwise: str = "as the checkpoint says, else cifar10"
+) -> Callable[[F], F]:
     """Make the options that say which images.
 
     Args:
         limit: Default number of images; None for all.
         settle: Whether data set and normalization have defaults of their own; else the checkpoint says them.
+        otherwise: What help says of a data set that nobody named.
 
     Returns:
         A decorator.
@@ -41,7 +44,7 @@ def data_options(*, limit: int | None, settle: bool) -> Callable[[F], F]:
         click.option(
             "--dataset",
             default="cifar10" if settle else None,
-            show_default=True if settle else "as the checkpoint says, else cifar10",
+            show_default=True if settle else otherwise,
             help="fashion_mnist_mini, cifar10, mnist, fashion_mnist, folder:DIR or npz:FILE.",
         ),
         click.option(

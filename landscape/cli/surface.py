@@ -122,7 +122,7 @@ def surface(
 @checkpoint_options
 @_planes
 @click.option("--bn", type=click.Choice(BN_MODES), default="frozen", show_default=True, help="BatchNorm statistics.")
-@data_options(limit=LIMIT, settle=False)
+@data_options(limit=LIMIT, settle=False, otherwise="none: seeded random images")
 @machine_options
 @quiet_options
 def check(ckpt: Path, quiet: bool, model_options: tuple[tuple[str, Any], ...], **options: Any) -> int:

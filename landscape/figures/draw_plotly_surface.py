@@ -89,6 +89,8 @@ def _layout(
                 "domain": {"x": across, "y": up},
                 "camera": {"eye": {k: round(v * away, 3) for k, v in _EYE.items()}, "center": _LOOK_AT},
             }
+            if place.columns > 2:  # a narrow scene would cut it off, and the colour bar says it too
+                layout[_axis("scene", i)]["zaxis"]["title"] = {"text": ""}
             continue
         x, y = _flat_axes(panel, kind, scale, place.domain(i), i)
         if kind == CURVE:

@@ -74,6 +74,8 @@ def _without(found: Comparison) -> str:
     told = f"mean gap [nats] of {listed(gaps)}; " if gaps else f"{names}; "
     if found.panel.without is None or found.panel.with_bn is None:
         return f"{found.panel.name}: {told}no ratio, for its twin with or without BN is not there."
+    if all(len(raw.gap.members) < 2 for raw in found.raw):
+        return f"{found.panel.name}: {told}no ratio, for a band needs two learning rates."
     rates = count(len(found.learning_rates), "learning rate")
     return f"{found.panel.name}: {told}no ratio, for {rates} survived in both networks and a band needs two."
 

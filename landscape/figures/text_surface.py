@@ -99,6 +99,8 @@ def surface_assumed(surfaces: Sequence[Surface]) -> tuple[str, ...]:
         texts += [f"Warning: {text}" for text in _sentences(surface.provenance.get("warnings"))]
         if surface.at_chance:
             texts.append(_chance(surface))
+        if surface.recipe.get("bn") == "batch" and surface.recipe.get("batch_size") == surface.recipe.get("examples"):
+            texts.append("One batch holds all examples: BN modes batch and recalibrated are the same function then.")
         if surface.checks.get("ok") is False:
             texts.append("Warning: a geometry check failed; the folded block below the figure lists them.")
         if surface.grid.center is None:

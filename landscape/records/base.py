@@ -87,6 +87,12 @@ class Record:
         if cls.kind:
             KINDS[cls.kind] = cls
 
+    def __repr__(self) -> str:
+        """Name the record and its dimensions; the values of a surface would fill screens."""
+        variables, _ = to_parts(self)
+        sizes = {dim: n for v in variables.values() for dim, n in zip(v.dims, v.data.shape, strict=True)}
+        return f"{type(self).__name__}({', '.join(f'{dim}: {n}' for dim, n in sizes.items())})"
+
     def __post_init__(self) -> None:
         """Give every array its type and check that equal dimensions have equal lengths."""
         lengths: dict[str, tuple[int, str]] = {}

@@ -10,7 +10,7 @@ from landscape.errors import UsageError
 from landscape.records.base import FloatArray, Record, array
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Grid(Record):
     """Multipliers along the first and the second direction, without unit; strictly increasing.
 

@@ -11,7 +11,7 @@ import numpy as np
 from landscape.records.base import FloatArray, IntArray, Json, Record, array, mapping
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Run(Record):
     """Losses of one training run.
 

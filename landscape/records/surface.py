@@ -13,7 +13,7 @@ from landscape.records.grid import Grid
 from landscape.records.measurement import Measurement
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Surface(Record):
     """Losses on planes through one checkpoint. Every array is indexed ``[pair, i_alpha, i_beta]``.
 

@@ -11,7 +11,7 @@ import numpy as np
 from landscape.records.base import BoolArray, FloatArray, IntArray, Json, Record, array, mapping
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class VariantBands(Record):
     """Losses of variants x seeds x learning rates. Runs that were stopped early are NaN from there on.
 

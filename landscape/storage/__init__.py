@@ -1,8 +1,17 @@
 """Results and checkpoints on disk."""
 
 from landscape.atomic import replacing
-from landscape.storage.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from landscape.storage.checkpoints import Checkpoint, load_checkpoint, read_weights, save_checkpoint
 from landscape.storage.hdf5 import load, save
 from landscape.storage.resume import stored_record
 
-__all__ = ["Checkpoint", "load", "load_checkpoint", "replacing", "save", "save_checkpoint", "stored_record"]
+__all__ = [
+    "Checkpoint",
+    "load",
+    "load_checkpoint",
+    "read_weights",
+    "replacing",
+    "save",
+    "save_checkpoint",
+    "stored_record",
+]

@@ -167,6 +167,19 @@ def load_checkpoint(
     return Checkpoint(found.name, found.options, found.state_dict, meta, found.notes, training)
 
 
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint without asking which network they belong to.
+
+    Args:
+        path: As ``load_checkpoint`` takes it.
+
+    Returns:
+        Names to tensors, common prefixes removed.
+    """
+    path = Path(path)
+    return list(_forms(_tensors(_read(path), path)))[-1]
+
+
 def _fitting(forms: list[dict[str, Tensor]], model: nn.Module, path: Path) -> dict[str, Tensor]:
     wanted, found = {name: tuple(t.shape) for name, t in model.state_dict().items()}, {}
     for state in forms:

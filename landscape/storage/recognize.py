@@ -59,7 +59,7 @@ def recognize(state: Mapping[str, Tensor], *, name: str | None = None, options: 
     if any(m.exact for m in matches):
         matches = [m for m in matches if m.exact]
     if not matches:
-        raise CheckpointError(_no_match(state, name, where))
+        raise CheckpointError(_misfit(state, name, options, where) if name else _no_match(state, where))
     if len(matches) == 1:
         return _explained(matches[0], where)
     groups = _groups_by_function(matches)
@@ -190,12 +190,30 @@ def _call(match: Match) -> str:
     return f"{match.name} ({', '.join(f'{k}={v}' for k, v in match.options.items())})"
 
 
-def _no_match(state: Mapping[str, Tensor], name: str | None, where: str) -> str:
-    count = sum(t.numel() for n, t in state.items() if not n.endswith(_COUNTER))
-    shapes = ", ".join(f"{n} {tuple(t.shape)}" for n, t in list(state.items())[:3])
-    tried = name or ", ".join(models.names())
+def _no_match(state: Mapping[str, Tensor], where: str) -> str:
     return (
-        f"the weights in {where} ({len(state)} tensors, {count:,} numbers; {shapes}, ...) do not fit {tried}. "
+        f"the weights in {where} ({_described(state)}) do not fit {', '.join(models.names())}. "
         "Name the network with --model NAME or --model package.module:factory, and its options with "
         "--model-option KEY=VALUE; in Python pass the network itself."
     )
+
+
+def _misfit(state: Mapping[str, Tensor], name: str, options: Mapping[str, Any], where: str) -> str:
+    """Say where the network that was named differs; a network that cannot be built says so itself."""
+    wanted = _shapes(expected(name, _inferred(models.family(name), state) | dict(options)))
+    found = _shapes(state)
+    names = [n for n in (*wanted, *found) if not n.endswith(_COUNTER)]
+    differs = next((n for n in names if wanted.get(n) != found.get(n)), "")
+    shapes = [
+        "no such tensor" if shape is None else str(tuple(shape)) for shape in (wanted.get(differs), found.get(differs))
+    ]
+    return (
+        f"the weights in {where} ({_described(state)}) do not fit {name}: at {differs!r} the network has {shapes[0]}, "
+        f"the file {shapes[1]}. Name another network with --model, or its options with --model-option KEY=VALUE."
+    )
+
+
+def _described(state: Mapping[str, Tensor]) -> str:
+    count = sum(t.numel() for n, t in state.items() if not n.endswith(_COUNTER))
+    shapes = ", ".join(f"{n} {tuple(t.shape)}" for n, t in list(state.items())[:3])
+    return f"{len(state)} tensors, {count:,} numbers; {shapes}, ..."

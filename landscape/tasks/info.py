@@ -8,10 +8,12 @@ from typing import Any
 
 import h5py
 import numpy as np
+from torch import Tensor
 
 from landscape import figures
+from landscape.errors import CheckpointError
 from landscape.records import Record, Surface, VariantBands, to_parts
-from landscape.storage import Checkpoint, load, load_checkpoint
+from landscape.storage import Checkpoint, load, load_checkpoint, read_weights
 
 
 def info(file: Path) -> list[tuple[str, str]]:
@@ -25,7 +27,10 @@ def info(file: Path) -> list[tuple[str, str]]:
     """
     if not file.exists() or h5py.is_hdf5(file) or file.suffix in {".h5", ".hdf5", ".nc"}:
         return _record(load(file))
-    return _checkpoint(load_checkpoint(file))
+    try:
+        return _checkpoint(load_checkpoint(file))
+    except CheckpointError as error:
+        return _weights(read_weights(file), str(error))
 
 
 def _record(record: Record) -> list[tuple[str, str]]:
@@ -52,6 +57,11 @@ def _checkpoint(checkpoint: Checkpoint) -> list[tuple[str, str]]:
         *(("assumed", note) for note in checkpoint.notes),
     ]
     return lines + [line for name, value in checkpoint.meta.items() for line in _entry(name, value)]
+
+
+def _weights(state: Mapping[str, Tensor], why: str) -> list[tuple[str, str]]:
+    lines = [("kind", "checkpoint"), ("model", f"not recognised: {why}")]
+    return lines + [(name, " x ".join(map(str, t.shape)) or "one number") for name, t in state.items()]
 
 
 def _mapping(name: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -134,7 +134,8 @@ def surface_from_checkpoint(
             _measure(checkpoint, model, data, options, mode=mode, file=file, provenance=provenance, progress=progress)
         )
         files.append(file)
-    return draw(surfaces, files, out, standalone=standalone)
+    name = out if options.bn != "all" else out.with_suffix(f".all{out.suffix}")  # beside the page of a single mode
+    return draw(surfaces, files, name, standalone=standalone)
 
 
 def draw(surfaces: Sequence[Surface], files: Sequence[Path], out: Path, *, standalone: bool = False) -> WrittenSurface:

@@ -71,7 +71,9 @@ def test_a_file_without_weights(refused, place):
 
 
 def test_a_wrong_network_for_a_file_of_ours(refused, ckpt, place):
-    refused(1, "surface", "--ckpt", ckpt, "--model", "vgg_light", says=["do not fit vgg_light.", "tensors", "--model"])
+    refused(
+        1, "surface", "--ckpt", ckpt, "--model", "vgg_light", says=["do not fit vgg_light: at ", "tensors", "--model"]
+    )
     assert not (place / "results").exists()
 
 

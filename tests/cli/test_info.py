@@ -90,6 +90,9 @@ def test_what_is_not_there(refused):
     refused(1, "info", ".", says=["folder"])
 
 
-def test_weights_of_an_unknown_network(refused, place):
+def test_weights_of_an_unknown_network_are_listed(landscape, place):
     torch.save(nn.Linear(5, 3).state_dict(), place / "other.pth")
-    refused(1, "info", "other.pth", says=["2 tensors, 18 numbers"])
+    shown = landscape("info", "other.pth").stdout
+    assert "not recognised" in shown
+    assert "2 tensors, 18 numbers" in shown
+    assert shown.splitlines()[-2:] == ["weight  3 x 5", "bias    3"]

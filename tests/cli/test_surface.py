@@ -113,16 +113,17 @@ def test_no_warning_where_the_network_has_learned(landscape, ckpt):
 def test_all_modes_give_three_files_and_one_page(landscape, ckpt, place):
     result = landscape("surface", "--ckpt", ckpt, *SMALL, "--limit", 20, "--bn", "all", "--out", "three.h5")
     modes = ("frozen", "batch", "recalibrated")
-    names = {*(f"three.{mode}.h5" for mode in modes), "three.html", "three.png", "plotly.min.js", "net.pth"}
+    names = {*(f"three.{mode}.h5" for mode in modes), "three.all.html", "three.all.png", "plotly.min.js", "net.pth"}
     assert {path.name for path in place.iterdir()} == names
     surfaces = {mode: load(f"three.{mode}.h5") for mode in modes}
     assert [surfaces[mode].recipe["bn"] for mode in modes] == list(modes)
     assert len({tuple(s.recipe["directions"]) for s in surfaces.values()}) == 1
     assert not np.array_equal(surfaces["frozen"].loss, surfaces["batch"].loss)
-    assert result.stdout.splitlines()[-1] == "three.html"
+    assert result.stdout.splitlines()[-1] == "three.all.html"
     assert all(f"three.{mode}.h5" in result.stdout for mode in modes)
-    page = (place / "three.html").read_text()
+    page = (place / "three.all.html").read_text()
     assert all(mode in page for mode in modes)
+    assert "BN modes batch and recalibrated are the same function then" in page
 
 
 def test_all_modes_of_a_network_without_batchnorm_are_one(landscape, trained):

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from landscape.figures import band_section, surface_section, write_page
+from landscape.tasks.demo import demo
 
 pytestmark = pytest.mark.browser
 ARGUMENTS = [
@@ -210,3 +211,16 @@ def test_a_standalone_page_draws_odd_surfaces_alone(browser, make_surface, tmp_p
     with opened(browser, path) as page:
         drawn = page.evaluate("[...document.querySelectorAll('.plot')].map((plot) => plot.dataset.drawn)")
         assert drawn == ["1", "1", "1"]
+
+
+def test_pages_of_a_real_demo_are_drawn(browser, tmp_path):
+    """What the commands write: trained, measured and drawn here, nothing synthetic."""
+    written = demo(tmp_path, epochs=1, points=5, pairs=1, limit=200)
+    for path, figures in ((written.page, 2), (written.bands.page, 1), (tmp_path / "vgg_light_bn-frozen.html", 1)):
+        with opened(browser, path) as page:
+            plots = page.locator(".plot")
+            assert plots.count() == figures
+            for number in range(figures):
+                picture = pixels(plots.nth(number), tmp_path / "plot.png")
+                coloured = np.abs(picture - picture.mean(axis=-1, keepdims=True)).max(axis=-1) > 15
+                assert coloured.mean() > 0.005, f"figure {number + 1} of {path.name} has no colour"

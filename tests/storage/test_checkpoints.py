@@ -298,7 +298,9 @@ def test_a_wrong_name_is_refused_and_a_wrong_option_explained(tmp_path, light):
     torch.save(light.state_dict(), tmp_path / "foreign.pth")
     save_checkpoint(tmp_path / "ours.pth", light, model_name="vgg_light_bn")
     for name in ("foreign.pth", "ours.pth"):
-        with pytest.raises(CheckpointError, match=r"do not fit vgg_light\. Name the network with --model"):
+        with pytest.raises(
+            CheckpointError, match=r"do not fit vgg_light: at 'features.3.weight' the network has \(32, 16, 3, 3\)"
+        ):
             load_checkpoint(tmp_path / name, "vgg_light")
         with pytest.raises(UsageError, match=r"no model named 'vgg_lihgt'\. Did you mean 'vgg_light'"):
             load_checkpoint(tmp_path / name, "vgg_lihgt")
