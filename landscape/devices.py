@@ -41,7 +41,8 @@ def describe(device: torch.device) -> str:
     """Name a device for a reader: the GPU's model, or the CPU with its threads."""
     if device.type == "cuda":
         return f"cuda, {torch.cuda.get_device_name(device)}"
-    return f"{device.type}, {torch.get_num_threads()} threads"
+    count = torch.get_num_threads()
+    return f"{device.type}, {count} {'thread' if count == 1 else 'threads'}"
 
 
 @contextmanager

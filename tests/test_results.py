@@ -1,0 +1,28 @@
+"""Committed results can be read, are whole, and hold what their page says of geometry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from landscape.records import Surface
+from landscape.storage import load
+
+FILES = sorted((Path(__file__).parent.parent / "results").rglob("*.h5"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: "/".join(path.parts[-2:]))
+def test_a_committed_result_is_whole(path):
+    record = load(path)
+    assert record.environment["torch"]
+    assert record.provenance["command"].startswith("landscape ")
+    assert str(Path.home()) not in repr(dict(record.provenance))
+    if isinstance(record, Surface):
+        assert record.finished
+        assert record.checks["ok"]
+        i, j = record.grid.center
+        np.testing.assert_array_equal(record.loss[:, i, j], record.center.loss)
+    else:
+        assert np.isfinite(record.loss).all()
