@@ -146,4 +146,7 @@ def test_threads_are_put_back():
 
 
 def test_description_names_the_processor():
-    assert devices.describe(torch.device("cpu")) == f"cpu, {torch.get_num_threads()} threads"
+    with devices.threads(1):
+        assert devices.describe(torch.device("cpu")) == "cpu, 1 thread"
+    with devices.threads(2):
+        assert devices.describe(torch.device("cpu")) == "cpu, 2 threads"
