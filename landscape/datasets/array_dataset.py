@@ -60,7 +60,7 @@ class ArrayDataset:
 
     @property
     def inputs(self) -> Tensor:
-        """All prepared images (n, *shape), float32; computed anew at every call."""
+        """All prepared images ``(n, *shape)``, float32; computed anew at every call."""
         prepared = torch.empty((len(self), *self.shape), dtype=torch.float32, device=self.device)
         for start in range(0, len(self), _CHUNK):
             prepared[start : start + _CHUNK] = self.transform(self.images[start : start + _CHUNK])
@@ -73,7 +73,7 @@ class ArrayDataset:
             indices: Positions (m,). A tensor on the images' device costs no copy.
 
         Returns:
-            Inputs (m, *shape) float32, equal bit for bit to the same rows of ``inputs``; and targets (m,).
+            Inputs ``(m, *shape)`` float32, equal bit for bit to the same rows of ``inputs``; and targets (m,).
         """
         rows = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
         return self.transform(self.images[rows]), self.targets[rows]
