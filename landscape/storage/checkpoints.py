@@ -107,14 +107,14 @@ def save_checkpoint(
             raise CheckpointError(f"{path}: the state of an unfinished run is kept in torch's format, as .pth")
         library = require("safetensors.torch", extra="safetensors", purpose="a .safetensors file")
         state = {name: t.clone() for name, t in state.items()}  # the format has no tied tensors: each is written
-        data: bytes | memoryview = library.save(state, metadata={"landscape": json.dumps(facts)})
+        data: bytes = library.save(state, metadata={"landscape": json.dumps(facts)})
     else:
         content: dict[str, Any] = {"state_dict": state, "landscape": facts}
         if training:
             content["training"] = dict(training)
         buffer = io.BytesIO()  # a plain write fails on a full disk as such; torch's writer hides the reason
         torch.save(content, buffer)
-        data = buffer.getbuffer()
+        data = buffer.getvalue()  # not getbuffer(): Python 3.12.1 crashes when a failed write is collected with it
     with replacing(path) as partial:
         partial.write_bytes(data)
 
