@@ -100,6 +100,19 @@ def machine_options(function: F) -> F:
     )(function)
 
 
+def engine_option(function: F) -> F:
+    """Add the option that says where work is executed."""
+    return click.option("--engine", default="serial", show_default=True, help="Where work is executed: serial.")(
+        function
+    )
+
+
+def split_option(function: F) -> F:
+    """Add the option that says which part of a data set is used."""
+    splits = click.Choice(["train", "test"])
+    return click.option("--split", type=splits, default="train", show_default=True, help="Which images.")(function)
+
+
 def output_options(function: F) -> F:
     """Add what every long command has."""
     return _stack(

@@ -13,9 +13,11 @@ from landscape.cli.options import (
     checkpoint_options,
     command_line,
     data_options,
+    engine_option,
     machine_options,
     output_options,
     quiet_options,
+    split_option,
 )
 from landscape.cli.progress import shown
 from landscape.cli.types import Positive
@@ -65,9 +67,9 @@ def _data_choice(options: dict[str, Any]) -> Any:
 )
 @click.option("--batch-size", type=click.IntRange(min=1), default=512, show_default=True, help="Images at a time.")
 @data_options(limit=LIMIT, settle=False)
-@click.option("--split", type=click.Choice(["train", "test"]), default="train", show_default=True, help="Which images.")
+@split_option
 @machine_options
-@click.option("--engine", default="serial", show_default=True, help="Where blocks of cells run.")
+@engine_option
 @click.option(
     "--out", type=FILE, help="Surface file, continued if it exists.  [default: results/surfaces/<checkpoint>.h5]"
 )
@@ -123,6 +125,7 @@ def surface(
 @_planes
 @click.option("--bn", type=click.Choice(BN_MODES), default="frozen", show_default=True, help="BatchNorm statistics.")
 @data_options(limit=LIMIT, settle=False, otherwise="none: seeded random images")
+@split_option
 @machine_options
 @quiet_options
 def check(ckpt: Path, quiet: bool, model_options: tuple[tuple[str, Any], ...], **options: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from landscape.cli.options import FILE, command_line, data_options, machine_options, output_options
+from landscape.cli.options import FILE, command_line, data_options, engine_option, machine_options, output_options
 from landscape.cli.progress import shown
 from landscape.cli.types import CommaList, Positive
 from landscape.progress import Progress
@@ -42,6 +42,7 @@ from landscape.words import BN_PLACEMENTS, INITS, LEARNING_RATES, OPTIMIZERS, VA
 @click.option("--conv-bias/--no-conv-bias", default=None, help="Bias in convolutions.  [default: conv-bias]")
 @data_options(limit=None, settle=True)
 @machine_options
+@engine_option
 @click.option(
     "--out",
     type=FILE,
@@ -72,7 +73,7 @@ def train_variants(out: Path, quiet: bool, standalone: bool, **options: Any) -> 
     data = DataOptions(**{name: options.pop(name) for name in names})
     network = {name: options.pop(name) for name in ("init", "bn_placement", "conv_bias")}
     network = {name: value for name, value in network.items() if value is not None}  # one's own may not take them
-    members = {name: options.pop(name) for name in ("variants", "learning_rates", "seeds")}
+    members = {name: options.pop(name) for name in ("variants", "learning_rates", "seeds", "engine")}
     shared = TrainConfig(data=data, model_options=network, out=out, **options)
     config = VariantsConfig(**members, shared=shared)
 

@@ -102,6 +102,7 @@ class VariantsConfig:
         seeds: Seeds; each gives a band of its own.
         shared: All other settings. Its model, learning rate and seed are replaced. A variant is given those of its
             model options that it takes.
+        engine: Where runs are executed: ``serial``.
 
     Raises:
         UsageError: A list is empty or names something twice.
@@ -111,6 +112,7 @@ class VariantsConfig:
     learning_rates: tuple[float, ...] = LEARNING_RATES
     seeds: tuple[int, ...] = (0,)
     shared: TrainConfig = field(default_factory=lambda: TrainConfig(out=Path("results/variants")))
+    engine: str = "serial"
 
     def __post_init__(self) -> None:
         """Check the lists."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from landscape import engines
 from landscape.errors import UsageError
 from landscape.progress import Progress, Report, silent
 from landscape.records import Run, VariantBands
@@ -32,7 +34,7 @@ def train_variants(config: VariantsConfig, *, progress: Report | None = None) ->
     Returns:
         One record per run, in the order of ``config.runs()``.
     """
-    report = progress or silent
+    report, engine = progress or silent, engines.get(config.engine)
     runs = config.runs()
     data = TrainingData.of(config.shared)
     networks = {c.model: replace(c, out=None) for c in runs}
@@ -47,20 +49,40 @@ def train_variants(config: VariantsConfig, *, progress: Report | None = None) ->
     ahead = [n * pace.get(c.model, 0.0) for c, n in zip(runs, left, strict=True)]
     done = sum(whole) - sum(left)
     report(Progress(done, sum(whole), "step", sum(ahead), "timed a few steps", estimate=True))
-    results = []
-    for number, run in enumerate(runs):
+
+    def teller(number: int) -> Report:
         others = sum(whole) - whole[number] - sum(left[number + 1 :])
         later = sum(ahead[number + 1 :])
 
-        def tell(p: Progress, others: int = others, later: float = later) -> None:
+        def tell(p: Progress) -> None:
             nonlocal done
             done = others + p.done
             report(Progress(done, sum(whole), "step", p.seconds_left + later, p.detail))
 
-        results.append(train(run, progress=tell, data=data))
-        if done < others + whole[number]:  # it ended early
-            tell(Progress(whole[number], whole[number], "step", 0.0, run.name))
-    return results
+        return tell
+
+    results: dict[int, Run] = {}
+    for (number, run), record in engine.run(_Training(data, teller), enumerate(runs)):
+        results[number] = record
+        if done < sum(whole) - sum(left[number + 1 :]):  # it ended early, or was finished
+            teller(number)(Progress(whole[number], whole[number], "step", 0.0, run.name))
+    return [results[number] for number in range(len(runs))]
+
+
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """What an engine runs: numbered configurations to records, on images that are loaded once."""
+
+    data: TrainingData
+    teller: Callable[[int], Report]
+
+    @contextmanager
+    def open(self) -> Iterator[Callable[[tuple[int, TrainConfig]], Run]]:
+        def work(item: tuple[int, TrainConfig]) -> Run:
+            number, run = item
+            return train(run, progress=self.teller(number), data=self.data)
+
+        yield work
 
 
 def _epochs_left(config: TrainConfig) -> int:

@@ -207,3 +207,8 @@ def test_two_seeds(landscape):
     bands = load("seeds/bands.h5")
     assert bands.loss.shape[:3] == (1, 2, 1)
     assert not np.array_equal(bands.loss[0, 0], bands.loss[0, 1])
+
+
+def test_an_unknown_engine_is_refused_before_anything_is_trained(refused, place):
+    refused(2, "train-variants", *ONE, "--engine", "seral", "--out", "out", says=["Did you mean 'serial'?"])
+    assert not (place / "out").exists()
