@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -28,6 +28,33 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+
+
+def parts(report: Report, costs: Sequence[float]) -> list[Report]:
+    """Join the progress of several calls of one size into that of the whole.
+
+    Args:
+        report: Told of the whole; the first call's estimate becomes an estimate of all.
+        costs: What a unit of each call costs, relative to the others.
+
+    Returns:
+        What each call reports to, in their order.
+    """
+    pace = 0.0  # seconds of a unit at cost 1
+
+    def part(number: int) -> Report:
+        def tell(p: Progress) -> None:
+            nonlocal pace
+            if p.done < p.total:
+                pace = p.seconds_left / (p.total - p.done) / costs[number]
+            later = pace * p.total * sum(costs[number + 1 :])
+            before, total = number * p.total, len(costs) * p.total
+            first = p.estimate and number == 0
+            report(Progress(before + p.done, total, p.unit, p.seconds_left + later, p.detail, first))
+
+        return tell
+
+    return [part(number) for number in range(len(costs))]
 
 
 def silent(_: Progress) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from landscape import figures
 from landscape.datasets import ArrayDataset
 from landscape.errors import UsageError
-from landscape.progress import Report
+from landscape.progress import Report, parts, silent
 from landscape.records import Grid, Surface
 from landscape.space import batchnorm_layers, random_pairs
 from landscape.storage import Checkpoint, load_checkpoint
@@ -21,6 +21,7 @@ from landscape.surface import Objective, measure_surface
 from landscape.tasks.data import DataChoice, check_fit, images_for, subset_facts
 from landscape.words import BN_MODES
 
+_COST = {"frozen": 1.0, "batch": 1.0, "recalibrated": 2.0}  # passes over the examples at a cell
 _ENDINGS = (".h5", ".hdf5", ".nc")
 
 
@@ -128,10 +129,11 @@ def surface_from_checkpoint(
     all_modes = BN_MODES if batchnorm_layers(model) else BN_MODES[:1]
     modes = all_modes if options.bn == "all" else (options.bn,)
     surfaces, files = [], []
-    for mode in modes:
+    reports = parts(progress or silent, [_COST.get(mode, 1.0) for mode in modes])
+    for mode, report in zip(modes, reports, strict=True):
         file = out if options.bn != "all" else out.with_suffix(f".{mode}{out.suffix}")
         surfaces.append(
-            _measure(checkpoint, model, data, options, mode=mode, file=file, provenance=provenance, progress=progress)
+            _measure(checkpoint, model, data, options, mode=mode, file=file, provenance=provenance, progress=report)
         )
         files.append(file)
     name = out if options.bn != "all" else out.with_suffix(f".all{out.suffix}")  # beside the page of a single mode
