@@ -66,8 +66,9 @@ class SequentialTask:
         Yields:
             The function that measures a block.
         """
+        center = self.objective.center  # before the network is lent out: the caller's own storage, not a copy
         with devices.threads(self.threads), self.objective.session() as session:
-            mover = Mover(session, self.objective.center, self.pairs)
+            mover = Mover(session, center, self.pairs)
 
             def measure(block: Block) -> BlockResult:
                 start = time.perf_counter()
@@ -86,15 +87,15 @@ class Mover:
 
     Args:
         session: The borrowed network.
-        center: The caller's own parameters; they are read once per row.
+        center: The caller's own parameters; they are read once per row, from a copy only where devices differ.
         pairs: Direction pairs.
     """
 
     def __init__(self, session: Session, center: Params, pairs: Sequence[DirectionPair]) -> None:
         moved = [n for n in center if any(bool(d[n].any()) for p in pairs for d in (p.first, p.second))]
-        self._center = {n: center[n] for n in moved}
         self._pairs = pairs
         live = {n: session.parameters[n].data for n in moved}
+        self._center = {n: center[n] if center[n].device == t.device else t for n, t in live.items()}
         self._live, self._row, self._first, self._second = (_Flat(live) for _ in range(4))
         for name, view in self._live.views.items():
             session.parameters[name].data = view
