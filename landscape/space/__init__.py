@@ -1,6 +1,6 @@
 """Parameter space: vectors, normalizations, directions, and lending a network out."""
 
-from landscape.space.batchnorm import apply_mode, batchnorm_layers, borrowed, recalibrate
+from landscape.space.batchnorm import apply_mode, batchnorm_layers, borrowed, check_single_use, recalibrate
 from landscape.space.directions import DirectionPair, cosine, random_pair, random_pairs, tensor_hash
 from landscape.space.normalize import (
     filter_normalize,
@@ -18,6 +18,7 @@ __all__ = [
     "batchnorm_layers",
     "borrowed",
     "check_layout",
+    "check_single_use",
     "cosine",
     "filter_normalize",
     "flatten",

@@ -164,6 +164,19 @@ def recalibrate(model: nn.Module, batches: Sequence[Any], forward: Callable[[Any
         _set_statistics(layer, batches, forward)
 
 
+def check_single_use(model: nn.Module, run: Callable[[], Any]) -> None:
+    """Refuse a network whose recalibrated statistics are not defined.
+
+    Args:
+        model: A borrowed network.
+        run: Runs it once.
+
+    Raises:
+        ObjectiveError: A layer is used more than once in a pass, so it has no single input.
+    """
+    _order(batchnorm_layers(model), run)
+
+
 def _one_pass(layers: dict[str, BatchNorm], run: Callable[[], Any]) -> None:
     """Momentum 1 makes the running statistics the batch's; torch stores the variance divided by n - 1."""
     sizes: dict[BatchNorm, int] = {}
