@@ -2,109 +2,145 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from itertools import count
 
 import pytest
 
 from landscape import engines
-from landscape.errors import UnknownNameError
+from landscape.errors import UnknownNameError, UsageError
 
 
-class Squares:
-    """A task that knows whether it is open, and what it did."""
-
-    def __init__(self, fail_at=None):
-        self.opened = self.closed = 0
-        self.done = []
-        self.fail_at = fail_at
-
-    @contextmanager
-    def open(self):
-        self.opened += 1
-        try:
-            yield self.work
-        finally:
-            self.closed += 1
-
-    def work(self, item):
-        assert self.opened > self.closed, "the task was closed while items were left"
-        if item == self.fail_at:
-            raise ArithmeticError(item)
-        self.done.append(item)
-        return item**2
-
-
-@pytest.fixture(params=["serial"])
+@pytest.fixture(params=["serial", "processes:2"])
 def engine(request):
     return engines.get(request.param)
 
 
+def done(log):
+    return sum(word.startswith("did") for word in log.words())
+
+
 @pytest.mark.parametrize("items", [[], [3], list(range(20)), [5, 5, 5]])
-def test_every_item_comes_once_with_its_own_result(engine, items):
-    task = Squares()
-    results = list(engine.run(task, items))
+def test_every_item_comes_once_with_its_own_result(engine, errands, log, items):
+    results = list(engine.run(errands.Errand(log), items))
     assert sorted(results) == sorted((i, i**2) for i in items)
-    assert sorted(task.done) == sorted(items)
-    assert task.opened == task.closed == 1
+    assert sorted(word for word in log.words() if word.startswith("did")) == sorted(f"did-{i}" for i in items)
+    assert log.count("opened") == log.count("closed") == len(log.workers())
+    assert len(log.workers()) <= engine.workers
 
 
-def test_items_are_pulled_as_results_are_taken(engine):
-    """A generator of items may look at earlier results, so it must not be read ahead without bound."""
-    seen = []
+def test_an_item_comes_back_as_the_object_that_went(engine, errands, log):
+    items = [("say", "a"), ("say", "b")]
+    found = [item for item, _ in engine.run(errands.Doing(log), items)]
+    assert all(any(item is other for other in items) for item in found)
+
+
+def test_items_are_pulled_as_results_are_taken(engine, errands, log):
+    """A generator of items may look at earlier results, so it is not read ahead: one item for each worker."""
+    pulled, seen = [], []
 
     def items():
         for i in range(100):
+            assert len(pulled) < len(seen) + engine.workers
             pulled.append(i)
-            yield i + sum(seen)
+            yield i
 
-    pulled = []
-    for _, result in engine.run(Squares(), items()):
-        seen.append(result)
-        if len(seen) == 3:
+    for pair in engine.run(errands.Errand(log), items()):
+        seen.append(pair)
+        if len(seen) == 5:
             break
-    assert seen[:3] == [0, 1, (2 + 1) ** 2]
-    assert len(pulled) <= 4
+    assert len(pulled) <= 5 + engine.workers - 1
 
 
-def test_nothing_is_opened_before_the_first_result_is_asked_for(engine):
-    task = Squares()
-    run = engine.run(task, [1])
-    assert task.opened == 0
-    next(run)
-    assert (task.opened, task.closed) == (1, 0)
+def test_none_waits_for_a_result_and_the_items_are_asked_again(engine, errands, log):
+    """Rounds, as adaptive sampling has them: the next begins when all results of the last are known."""
+    results = {}
+
+    def rounds():
+        for first in (0, 10, 20):
+            known = len(results)
+            yield from range(first, first + 3)
+            while len(results) < known + 3:
+                yield None
+            assert len(results) == known + 3
+
+    for item, result in engine.run(errands.Errand(log), rounds()):
+        results[item] = result
+    assert results == {i: i**2 for first in (0, 10, 20) for i in range(first, first + 3)}
+
+
+@pytest.mark.parametrize("items", [[None], [1, 2, None, None, None, None]])
+def test_none_that_no_result_can_follow_is_an_error(engine, errands, log, items):
+    with pytest.raises(RuntimeError, match="while no item was being worked on"):
+        list(engine.run(errands.Errand(log), items))
+    assert log.all_closed()
+
+
+def test_nothing_is_opened_before_the_first_result_is_asked_for(engine, errands, log):
+    run = engine.run(errands.Errand(log), [1])
+    assert log.words() == []
+    assert next(run) == (1, 1)
+    assert log.words() == ["opened", "did-1"]
     assert list(run) == []
-    assert task.closed == 1
+    assert log.words() == ["opened", "did-1", "closed"]
 
 
-def test_the_task_is_closed_when_the_consumer_stops(engine):
-    task = Squares()
-    for item, _ in engine.run(task, range(10)):
+def test_the_task_is_closed_when_the_consumer_stops(engine, errands, log):
+    taken = []
+    for item, _ in engine.run(errands.Errand(log), count()):
+        taken.append(item)
         if item == 2:
             break
-    assert (task.opened, task.closed) == (1, 1)
-    assert task.done == [0, 1, 2]
+    assert log.count("opened") >= 1
+    assert log.all_closed()
+    assert len(taken) <= done(log) <= len(taken) + engine.workers - 1
 
 
-def test_the_task_is_closed_when_the_consumer_raises(engine):
-    task = Squares()
-
+def test_the_task_is_closed_when_the_consumer_raises(engine, errands, log):
     def consume():
-        for _ in engine.run(task, range(10)):
+        for _ in engine.run(errands.Errand(log), range(10)):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         consume()
-    assert (task.opened, task.closed) == (1, 1)
+    assert log.count("opened") >= 1
+    assert log.all_closed()
 
 
-def test_the_task_is_closed_when_the_work_raises_and_the_error_arrives(engine):
-    task, seen = Squares(fail_at=3), []
-    with pytest.raises(ArithmeticError, match="3"):
-        seen.extend(engine.run(task, range(10)))
-    assert task.closed == 1
-    assert 4 not in task.done
+def test_the_task_is_closed_when_the_items_raise(engine, errands, log):
+    def items():
+        yield 1
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError, match="no more"):
+        list(engine.run(errands.Errand(log), items()))
+    assert log.all_closed()
+
+
+@pytest.mark.parametrize("error", [ArithmeticError, UsageError])
+def test_an_error_of_an_item_arrives_with_its_type_and_ends_the_run(engine, errands, log, error):
+    seen = []
+    with pytest.raises(error, match=r"^3$"):
+        for pair in engine.run(errands.Errand(log, fail=3, error=error), count()):
+            seen.append(pair)
+    assert seen == [(i, i**2) for i, _ in seen]
+    assert (3, 9) not in seen
+    assert log.count("opened") >= 1
+    assert log.all_closed()
+    assert len(seen) <= done(log) <= len(seen) + engine.workers - 1
+
+
+@pytest.mark.parametrize("where", ["open", "close"])
+def test_an_error_of_opening_or_closing_arrives_with_its_type(engine, errands, log, where):
+    with pytest.raises(ArithmeticError, match=where):
+        list(engine.run(errands.Errand(log, fail=where), [1]))
 
 
 def test_unknown_engines_get_a_suggestion():
     with pytest.raises(UnknownNameError, match=r"'serail'.*'serial'"):
         engines.get("serail")
+
+
+@pytest.mark.parametrize("name", ["serial:2", "serial:"])
+def test_an_engine_that_takes_nothing_behind_a_colon_says_so(name):
+    with pytest.raises(UsageError, match=f"'serial' takes nothing behind a colon; got '{name}'"):
+        engines.get(name)
