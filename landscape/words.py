@@ -10,7 +10,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 Init = Literal["he", "xavier", "default"]
 BnPlacement = Literal["conv", "conv+fc"]
 Optimizer = Literal["adamw", "adam", "sgd", "momentum"]
-Sampling = Literal["dense"]
+Sampling = Literal["dense", "adaptive"]
 
 BN_MODES: tuple[str, ...] = get_args(BnMode)
 NORMALIZATIONS: tuple[str, ...] = get_args(Normalization)

@@ -102,9 +102,12 @@ def machine_options(function: F) -> F:
 
 def engine_option(function: F) -> F:
     """Add the option that says where work is executed."""
-    return click.option("--engine", default="serial", show_default=True, help="Where work is executed: serial.")(
-        function
-    )
+    return click.option(
+        "--engine",
+        default="serial",
+        show_default=True,
+        help="Where work is executed: serial, or processes[:N] for N workers on the CPU's cores.",
+    )(function)
 
 
 def split_option(function: F) -> F:

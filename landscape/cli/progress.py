@@ -136,6 +136,7 @@ class _Bar:
         self._bar.update(
             self._task,
             completed=progress.done,
+            total=progress.total,
             description=progress.detail,
             rate=f"{rate:.3g} {progress.unit}s/s",
             left=f"{duration(progress.seconds_left)} left",

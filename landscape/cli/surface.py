@@ -20,10 +20,10 @@ from landscape.cli.options import (
     split_option,
 )
 from landscape.cli.progress import shown
-from landscape.cli.types import Positive
+from landscape.cli.types import Positive, Radius
 from landscape.words import BN_MODES, NORMALIZATIONS, SAMPLINGS
 
-LIMIT = 128
+LIMIT = 512
 
 
 def _planes(function: Any) -> Any:
@@ -54,18 +54,43 @@ def _data_choice(options: dict[str, Any]) -> Any:
 @checkpoint_options
 @_planes
 @click.option("--points", type=click.IntRange(min=1), default=41, show_default=True, help="Points on each axis.")
-@click.option("--radius", type=Positive(), default=1.0, show_default=True, help="Largest multiplier of a direction.")
+@click.option(
+    "--radius",
+    type=Radius(),
+    default=1.0,
+    show_default=True,
+    help="Largest multiplier of a direction, or auto: to where the loss reaches the budget.",
+)
+@click.option(
+    "--budget", type=Positive(), help="Loss at which an automatic range ends.  [default: 5 x the center's + 1]"
+)
 @click.option(
     "--bn", type=click.Choice([*BN_MODES, "all"]), default="frozen", show_default=True, help="BatchNorm statistics."
 )
 @click.option("--loss", default="cross_entropy", show_default=True, help="cross_entropy, mse or bce.")
 @click.option(
-    "--sampling", type=click.Choice(SAMPLINGS), default="dense", show_default=True, help="Which cells are measured."
+    "--sampling",
+    type=click.Choice(SAMPLINGS),
+    default="adaptive",
+    show_default=True,
+    help="Which cells are measured: those that the surface needs, the others interpolated; or all.",
 )
 @click.option(
-    "--rtol", type=Positive(), default=0.03, show_default=True, help="Wanted relative error where cells are estimated."
+    "--rtol",
+    type=Positive(),
+    default=0.03,
+    show_default=True,
+    help="Wanted relative error that 95 % of the estimated cells keep.",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), default=512, show_default=True, help="Images at a time.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), help="Images at a time, at most.  [default: 512; on a GPU 4096]"
+)
+@click.option(
+    "--evaluator",
+    default="auto",
+    show_default=True,
+    help="How cells become numbers: auto times a few, sequential is bit for bit a direct evaluation.",
+)
 @data_options(limit=LIMIT, settle=False)
 @split_option
 @machine_options

@@ -46,6 +46,16 @@ class Positive(click.ParamType):  # type: ignore[type-arg]
         return number
 
 
+class Radius(Positive):
+    """A finite number above zero, or ``auto``."""
+
+    name = "number|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the number, or the word."""
+        return value if value == "auto" else super().convert(value, param, ctx)
+
+
 class KeyValue(click.ParamType):  # type: ignore[type-arg]
     """``KEY=VALUE``; the value is read as a number or a truth value where it is one."""
 

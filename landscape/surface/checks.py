@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from landscape.records import Grid
 from landscape.space import DirectionPair, Params, row_norms, tensor_hash
 from landscape.space.batchnorm import random_state
-from landscape.surface.evaluators import SequentialTask
+from landscape.surface import evaluators
+from landscape.surface.evaluators import Planes
 from landscape.surface.objective import Objective
 
 
@@ -81,8 +82,9 @@ def check_geometry(objective: Objective, pairs: Sequence[DirectionPair]) -> dict
     before = fingerprint(objective.model)
     center = objective.center
     direct = objective(center)
-    with SequentialTask(objective, pairs, Grid(np.zeros(1), np.zeros(1))).open() as measure:
-        cells = measure(tuple((k, 0, 0) for k in range(len(pairs)))).values[:, 0]
+    planes = Planes(pairs, Grid(np.zeros(1), np.zeros(1)))
+    with evaluators.get("sequential").open(objective, planes, 1) as measure:
+        cells = measure(tuple((k, 0, 0) for k in range(len(pairs)))).cpu().numpy()[:, 0]
     restored = fingerprint(objective.model) == before
     found: dict[str, Any] = plane_checks(pairs, center)
     error = max((abs(float(c) - direct.loss) for c in cells if c != direct.loss), default=0.0)

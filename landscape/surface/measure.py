@@ -1,32 +1,26 @@
-"""Measuring a surface: missing cells to blocks, blocks to an engine, results to a file that can be continued."""
+"""Measuring surfaces: missing cells to blocks, blocks to an engine, results to files that can be continued."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from landscape import devices, engines
-from landscape.environment import environment
-from landscape.errors import ResumeError, UsageError
+from landscape import engines
+from landscape.errors import UsageError
 from landscape.progress import Progress, Report, silent
-from landscape.records import Grid, Measurement, Surface
+from landscape.records import Grid, Surface
 from landscape.space import DirectionPair, check_layout
-from landscape.storage import save, stored_record
-from landscape.surface.checks import check_geometry
-from landscape.surface.evaluators import Block, BlockResult, SequentialTask
+from landscape.storage import stored_record
+from landscape.surface import evaluators
+from landscape.surface.campaign import Campaign
+from landscape.surface.evaluators import Planes
 from landscape.surface.objective import Objective
-from landscape.surface.sampling import Blocks
+from landscape.surface.sampling import Blocks, Sampling
 from landscape.surface.sampling import sampling as sampling_of
-from landscape.surface.session import Examples
-
-_WRITE_SHARE = 0.05  # of the time at most goes into writing
+from landscape.surface.tuning import out_of_memory
 
 
 def measure_surface(
@@ -38,6 +32,7 @@ def measure_surface(
     engine: str = "serial",
     sampling: str = "dense",
     rtol: float = 0.03,
+    evaluator: str = "auto",
     progress: Report | None = None,
     recipe: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -53,9 +48,12 @@ def measure_surface(
         pairs: One pair or several; each spans a plane.
         grid: Multipliers of the two directions.
         path: Surface file, made or continued.
-        engine: Where blocks run: ``serial``.
-        sampling: Which cells are measured: ``dense``.
-        rtol: Wanted relative error of samplings that estimate cells; ``dense`` measures all and does not use it.
+        engine: Where blocks run: ``serial``, ``processes``, or ``processes:4`` for a number of workers.
+        sampling: Which cells are measured: ``dense`` (all), or ``adaptive`` (where the surface needs it; the others
+            are interpolated, marked ``measured=False``, and ``error_estimate`` says how far off they may be).
+        rtol: Wanted 95th percentile over cells of ``|estimate - loss| / |loss|`` of ``adaptive``.
+        evaluator: How a block becomes numbers: ``auto`` times a few cells; ``sequential`` is bit for bit a direct
+            evaluation; ``folded``, ``batched``, ``graphed`` agree with it within rounding.
         progress: Called with a ``Progress`` before the first cell and after every block; the network is lent out then.
         recipe: Further plain values that a cell depends on, to be stored and compared: data set, subset, ...
         provenance: Plain values to be stored but not compared: the command, where the checkpoint came from, ...
@@ -64,44 +62,131 @@ def measure_surface(
         The surface, finished.
 
     Raises:
-        UsageError: There is no such engine or sampling, or no pair.
+        UsageError: There is no such engine, sampling or evaluator, or no pair.
         ResumeError: ``path`` holds a surface of another recipe.
-        ObjectiveError: The loss changes from call to call.
+        ObjectiveError: The loss changes from call to call, or memory is too small for the batch that is asked for.
+    """
+    (surface,) = measure_surfaces(
+        [objective],
+        pairs,
+        grid,
+        paths=None if path is None else [path],
+        engine=engine,
+        sampling=sampling,
+        rtol=rtol,
+        evaluator=evaluator,
+        progress=progress,
+        recipe=recipe,
+        provenance=provenance,
+    )
+    return surface
+
+
+def measure_surfaces(
+    objectives: Sequence[Objective],
+    pairs: DirectionPair | Sequence[DirectionPair],
+    grid: Grid,
+    *,
+    paths: Sequence[str | Path] | None = None,
+    engine: str = "serial",
+    sampling: str = "dense",
+    rtol: float = 0.03,
+    evaluator: str = "auto",
+    progress: Report | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> list[Surface]:
+    """Measure several objectives of one network on the same cells in one pass, for instance the BN modes.
+
+    An adaptive sampling takes a cell that any of them needs for all of them. ``batch`` and ``recalibrated`` share
+    their measurements where the examples are one batch and their own calibration set: they are the same number then.
+
+    Args:
+        objectives: What is measured; all of one network.
+        pairs: See ``measure_surface``, as all that follow.
+        grid: Multipliers.
+        paths: One file for each objective.
+        engine: Where blocks run.
+        sampling: Which cells are measured.
+        rtol: Wanted relative error of estimated cells.
+        evaluator: How a block becomes numbers.
+        progress: Called with a ``Progress``; a cell of each objective counts as one.
+        recipe: Further plain values that a cell depends on.
+        provenance: Plain values to be stored but not compared.
+
+    Returns:
+        One surface for each objective, in their order.
+
+    Raises:
+        UsageError: The objectives are of several networks, or there is not one path for each.
+        RuntimeError: An engine failed; memory that runs out is answered with half the batch.
     """
     pairs = [pairs] if isinstance(pairs, DirectionPair) else list(pairs)
-    if not pairs:
-        raise UsageError("at least one direction pair is needed")
-    for pair in pairs:
-        check_layout(pair.first, objective.center)
-    cells_of = sampling_of(sampling)
+    _check(objectives, pairs, paths, evaluator)
+    begin_sampling = partial(sampling_of, sampling, grid, rtol)
+    begin_sampling()  # a wrong name is said before anything is opened
     runner = engines.get(engine)
-    asked = objective.recipe | surface_recipe(pairs, grid, sampling) | dict(recipe or {})
-    asked = json.loads(json.dumps(asked))  # as a file gives it back: a tuple is a list there
-    target = None if path is None else Path(path)
-    stored = stored_record(target, Surface, asked)
+    shared = surface_recipe(pairs, grid, sampling, rtol) | dict(recipe or {})
+    asked = [json.loads(json.dumps(o.recipe | shared)) for o in objectives]  # as files give it back
+    targets = [None] * len(objectives) if paths is None else [Path(p) for p in paths]
+    stored = [stored_record(t, Surface, a) for t, a in zip(targets, asked, strict=True)]
     report = progress or silent
-    if stored is not None and stored.finished:
-        report(Progress(stored.done.size, stored.done.size, "cell", 0.0, "measured before"))
-        return stored
-    campaign = _Campaign(objective, pairs, grid, target, report)
-    campaign.begin(stored, asked, dict(provenance or {}))
-    blocks = Blocks(cells_of(campaign.surface.done), seconds_per_cell=campaign.seconds_per_cell)
+    finished = [s for s in stored if s is not None and s.finished]
+    if len(finished) == len(objectives):
+        total = sum(s.done.size for s in finished)
+        report(Progress(total, total, "cell", 0.0, "measured before"))
+        return finished
+    campaign = Campaign(list(objectives), Planes(pairs, grid), targets, report, workers=runner.workers)
+    campaign.begin(stored, asked, dict(provenance or {}), evaluator=evaluator, engine=engine)
+    campaign.announce(begin_sampling().expected(campaign.surfaces))
     try:
-        for block, result in runner.run(campaign.task, blocks):
-            blocks.tell(len(block), result.seconds)
-            campaign.take(block, result, blocks.seconds_per_cell)
+        while not campaign.complete:
+            try:
+                _run(campaign, begin_sampling(), runner)
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                campaign.halve(error)
     finally:
         campaign.write()  # an interrupted call keeps its finished blocks
-    return campaign.surface
+    return campaign.surfaces
 
 
-def surface_recipe(pairs: Sequence[DirectionPair], grid: Grid, sampling: str) -> dict[str, Any]:
-    """Describe planes and grid as plain values.
+def _run(campaign: Campaign, cells: Sampling, runner: engines.Engine) -> None:
+    """Measure what the sampling asks for, until it has all it needs."""
+    before = campaign.measured
+    blocks = Blocks(cells, campaign.surfaces, campaign.paces, workers=runner.workers)
+    for part, result in runner.run(campaign.task, blocks):
+        blocks.tell(part, result.seconds)
+        campaign.take(part, result, blocks.paces, expected=cells.expected(campaign.surfaces))
+    campaign.finish(cells)
+    if campaign.measured == before and not campaign.complete:
+        raise RuntimeError("sampling and files disagree on what is left to measure; please report this")
+
+
+def _check(
+    objectives: Sequence[Objective], pairs: Sequence[DirectionPair], paths: Sequence[Any] | None, evaluator: str
+) -> None:
+    if evaluator != "auto":
+        evaluators.get(evaluator)
+    if not pairs:
+        raise UsageError("at least one direction pair is needed")
+    if not objectives or any(o.model is not objectives[0].model for o in objectives):
+        raise UsageError("objectives that are measured together are of one network; measure others on their own")
+    if paths is not None and (len(paths) != len(objectives) or len({Path(p).resolve() for p in paths}) != len(paths)):
+        raise UsageError(f"{len(objectives)} objectives need as many different files; got {len(paths)}")
+    for pair in pairs:
+        check_layout(pair.first, objectives[0].center)
+
+
+def surface_recipe(pairs: Sequence[DirectionPair], grid: Grid, sampling: str, rtol: float) -> dict[str, Any]:
+    """Describe planes, grid and sampling as plain values.
 
     Args:
         pairs: Direction pairs.
         grid: Multipliers.
         sampling: Which cells are measured.
+        rtol: Wanted relative error of estimated cells.
 
     Returns:
         Direction hashes and how they were drawn, multipliers, sampling.
@@ -113,123 +198,8 @@ def surface_recipe(pairs: Sequence[DirectionPair], grid: Grid, sampling: str) ->
         "grid_alpha": grid.alpha.tolist(),
         "grid_beta": grid.beta.tolist(),
         "sampling": sampling,
+        **({} if sampling == "dense" else {"rtol": rtol}),
     }
 
 
 _SHARED = ("scheme", "seed", "normalize", "orthogonal")
-
-
-@dataclass
-class _Campaign:
-    """The state of one call."""
-
-    objective: Objective
-    pairs: Sequence[DirectionPair]
-    grid: Grid
-    path: Path | None
-    report: Report
-    surface: Surface = field(init=False)
-    task: SequentialTask = field(init=False)
-    seconds_per_cell: float = field(init=False, default=0.0)
-    _written: float = field(init=False, default=-np.inf)
-    _write_seconds: float = field(init=False, default=0.0)
-    _dirty: bool = field(init=False, default=False)
-
-    def begin(self, stored: Surface | None, recipe: dict[str, Any], provenance: dict[str, Any]) -> None:
-        """Make or take up the surface; evaluate the center, which also shows how long a cell takes."""
-        execution = dict(stored.execution) if stored else self._chosen()
-        self.objective = self.objective.in_batches_of(execution["batch_size"])
-        examples = self._center(execution["threads"])
-        self.task = SequentialTask(self.objective, self.pairs, self.grid, examples.losses, execution["threads"])
-        if stored is not None:
-            self._check_center(stored, examples)
-            machines = self._environment(stored.environment)
-            self.surface = replace(stored, environment=machines)
-        else:
-            with devices.threads(execution["threads"]):
-                checks = check_geometry(self.objective, self.pairs)
-            self.surface = self._new(examples, recipe, execution, checks, provenance)
-        self._dirty = True
-        self.write()  # a place that cannot be written to is found out before hours are spent
-        self._report("timed a few cells", estimate=True)
-
-    def _check_center(self, stored: Surface, examples: Examples) -> None:
-        """The center measured now must be the stored one: a recipe cannot tell apart what has no name of its own."""
-        now, rtol = float(examples.losses.mean()), {"bf16": 1e-2, "tf32": 1e-3}.get(self.objective.precision, 1e-5)
-        if not np.isclose(now, stored.center.loss, rtol=rtol, atol=1e-12, equal_nan=True):
-            raise ResumeError(
-                f"cannot continue {self.path}: the center's loss is {now:.8g} now and {stored.center.loss:.8g} in the "
-                "file, though the recipes agree. Something that the recipe cannot name has changed, for instance the "
-                "code of the network or the loss. Choose another output (--out), or remove the file to begin anew."
-            )
-
-    def take(self, block: Block, result: BlockResult, seconds_per_cell: float) -> None:
-        """Put a block's numbers under its cells."""
-        where = tuple(np.array(block).T)
-        fields = (self.surface.loss, self.surface.loss_sem, self.surface.delta_sem, self.surface.accuracy)
-        for array, values in zip(fields, result.values.T, strict=True):
-            array[where] = values
-        self.surface.done[where] = self.surface.measured[where] = True
-        self._dirty = True
-        self.seconds_per_cell = seconds_per_cell
-        if time.monotonic() - self._written >= self._write_seconds / _WRITE_SHARE:
-            self.write()
-        self._report(f"loss {result.values[-1, 0]:.4g}")
-
-    def write(self) -> None:
-        """Write the surface, if there is a file and something new."""
-        if self.path is None or not self._dirty:
-            return
-        start = time.monotonic()
-        save(self.surface, self.path)
-        self._written = time.monotonic()
-        self._write_seconds = self._written - start
-        self._dirty = False
-
-    def _report(self, detail: str, *, estimate: bool = False) -> None:
-        done, total = int(self.surface.done.sum()), self.surface.done.size
-        self.report(Progress(done, total, "cell", (total - done) * self.seconds_per_cell, detail, estimate))
-
-    def _chosen(self) -> dict[str, Any]:
-        threads = torch.get_num_threads()
-        return {"evaluator": "sequential", "batch_size": self.objective.batch_size, "threads": threads}
-
-    def _center(self, threads: int | None) -> Examples:
-        with devices.threads(threads), self.objective.session() as session:
-            examples = session.check_deterministic()
-            start = time.perf_counter()
-            float(session.examples().losses[0])  # waits for the device
-            self.seconds_per_cell = time.perf_counter() - start
-        return examples
-
-    def _environment(self, before: Mapping[str, Any]) -> dict[str, Any]:
-        now = environment(devices.describe(self.objective.device))
-        if before and before.get("device") != now["device"]:
-            now["device"] = f"{before.get('device')}; continued on {now['device']}"
-        return now
-
-    def _new(
-        self,
-        examples: Examples,
-        recipe: dict[str, Any],
-        execution: dict[str, Any],
-        checks: dict[str, Any],
-        provenance: dict[str, Any],
-    ) -> Surface:
-        loss, sem, _, accuracy = examples.statistics().tolist()
-        shape = (len(self.pairs), *self.grid.shape)
-        return Surface(
-            self.grid,
-            loss=np.full(shape, np.nan),
-            loss_sem=np.full(shape, np.nan),
-            delta_sem=np.full(shape, np.nan),
-            accuracy=np.full(shape, np.nan),
-            done=np.zeros(shape, dtype=np.bool_),
-            measured=np.zeros(shape, dtype=np.bool_),
-            center=Measurement(loss, sem, accuracy, len(examples.losses)),
-            recipe=recipe,
-            execution=execution,
-            checks=checks,
-            environment=self._environment({}),
-            provenance=provenance,
-        )

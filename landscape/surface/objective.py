@@ -134,6 +134,19 @@ class Objective:
         twin.batch_size = batch_size
         return twin
 
+    def in_precision(self, precision: str) -> Objective:
+        """Return this objective in another precision; network and data are shared."""
+        twin = copy(self)
+        twin.precision = precision
+        return twin
+
+    def same_but_for_mode(self, other: Objective) -> bool:
+        """Whether another objective differs in its BN mode at most."""
+        alike = ("examples", "precision", "device", "loss_name", "_data_hash")
+        whole = self.batch_size >= self.examples and other.batch_size >= other.examples
+        batches = whole or self.batch_size == other.batch_size
+        return self._loss is other._loss and batches and all(getattr(self, k) == getattr(other, k) for k in alike)
+
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Lend the network out, on this objective's device and data.
@@ -150,7 +163,40 @@ class Objective:
         ):
             batches = list(zip(self._split(self._inputs), self._split(self._targets), strict=True))
             calibration = None if self._calibration is None else self._split(self._calibration)
-            yield Session(model, batches, self._per_example, self.bn, calibration)
+            yield Session(
+                model,
+                batches,
+                self._per_example,
+                self.bn,
+                calibration,
+                calibrates_itself=self.calibrates_itself,
+            )
+
+    @property
+    def calibrates_itself(self) -> bool:
+        """Whether the calibration set of ``recalibrated`` is the one evaluation batch."""
+        return self.bn == "recalibrated" and self._calibration is None and self.examples <= self.batch_size
+
+    @property
+    def batch_is_free(self) -> bool:
+        """Whether no value depends on the batch size."""
+        return self.bn == "frozen" or not batchnorm_layers(self.model)
+
+    @property
+    def arithmetic(self) -> str:
+        """How products are rounded: ``fp64``, ``fp32``, ``tf32`` or ``bf16``; so are half-precision parameters."""
+        kinds = {torch.float64: "fp64", torch.float32: self.precision}
+        return kinds.get(self._dtype, "bf16")
+
+    @property
+    def reduced(self) -> bool:
+        """Whether float32 parameters are multiplied in a lower precision."""
+        return self.precision != "fp32" and self._dtype == torch.float32
+
+    @property
+    def lowered(self) -> bool:
+        """Whether the network computes in bfloat16 from float32 parameters."""
+        return self.precision == "bf16" and self._dtype == torch.float32
 
     @property
     def _dtype(self) -> torch.dtype:

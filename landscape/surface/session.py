@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from landscape.errors import ObjectiveError
 from landscape.records import Measurement
-from landscape.space import Params, apply_mode, recalibrate
+from landscape.space import Params, apply_mode, check_single_use, recalibrate
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Examples:
     """What one evaluation says of every example.
 
     Args:
-        losses: Per-example losses, float64, shape ``(n,)``.
-        correct: 1 where the target class had the largest output, else 0, shape ``(n,)``; None without classes.
+        losses: Per-example losses, float64, shape ``(..., n)``; leading dimensions are several points.
+        correct: True where the target class had the largest output, same shape; None without classes.
     """
 
     losses: Tensor
@@ -34,13 +34,14 @@ class Examples:
 
         Returns:
             Loss, its standard error, the paired standard error of ``loss - center``, accuracy; NaN where undefined.
+            Shape ``(..., 4)``.
         """
-        n, x = len(self.losses), self.losses
-        nan = torch.full((), torch.nan, dtype=torch.float64, device=x.device)
-        sem = x.std() / n**0.5 if n > 1 else nan
-        paired = (x - center).std() / n**0.5 if center is not None and n > 1 else nan
-        accuracy = nan if self.correct is None else self.correct.double().mean()
-        return torch.stack([x.mean(), sem, paired, accuracy])
+        n, x = self.losses.shape[-1], self.losses
+        nan = torch.full(x.shape[:-1], torch.nan, dtype=torch.float64, device=x.device)
+        sem = x.std(-1) / n**0.5 if n > 1 else nan
+        paired = (x - center).std(-1) / n**0.5 if center is not None and n > 1 else nan
+        accuracy = nan if self.correct is None else self.correct.double().mean(-1)
+        return torch.stack([x.mean(-1), sem, paired, accuracy], dim=-1)
 
 
 class Session:
@@ -52,6 +53,8 @@ class Session:
         per_example: Losses of a batch.
         bn: BN mode.
         calibration: Batches for ``recalibrated``; None takes the evaluation inputs.
+        calibrates_itself: Whether the one evaluation batch is the calibration set too. Then every layer normalizes
+            with the statistics of the very input that it has, and ``recalibrated`` takes the one pass of ``batch``.
     """
 
     def __init__(
@@ -61,13 +64,19 @@ class Session:
         per_example: Callable[[Any, Tensor], Any],
         bn: str,
         calibration: list[Any] | None,
+        *,
+        calibrates_itself: bool = False,
     ) -> None:
         self.model = model
         self.parameters = dict(model.named_parameters())
-        self._batches, self._per_example = batches, per_example
+        self.batches, self._per_example = batches, per_example
         self._calibration = [x for x, _ in batches] if calibration is None else calibration
-        self._recalibrated = bn == "recalibrated"
+        self._recalibrated = bn == "recalibrated" and not calibrates_itself
+        self.live_statistics = bn != "frozen"
         apply_mode(model, bn)
+        self._uses_unchecked = calibrates_itself
+        if calibrates_itself:
+            apply_mode(model, "batch")
 
     def load(self, params: Params) -> None:
         """Write parameters into the borrowed network.
@@ -84,15 +93,30 @@ class Session:
         Returns:
             Per-example losses and correctness, on the device.
         """
+        if self._uses_unchecked:
+            check_single_use(self.model, self.probe)
+            self._uses_unchecked = False
         if self._recalibrated:
             recalibrate(self.model, self._calibration, self._forward)
-        losses, hits = [], []
-        for inputs, targets in self._batches:
-            outputs = self._forward(inputs)
-            losses.append(_checked(self._per_example(outputs, targets), targets))
-            hits.append(correct(outputs, targets))
-        found = None if any(h is None for h in hits) else torch.cat([h for h in hits if h is not None])
-        return Examples(torch.cat(losses), found)
+        parts = [self.judge(self._forward(inputs), targets) for inputs, targets in self.batches]
+        hits = [p.correct for p in parts if p.correct is not None]
+        return Examples(torch.cat([p.losses for p in parts]), torch.cat(hits) if len(hits) == len(parts) else None)
+
+    def judge(self, outputs: Any, targets: Tensor) -> Examples:
+        """Compare a batch's outputs with its targets.
+
+        Args:
+            outputs: What the network returned.
+            targets: The batch's targets.
+
+        Returns:
+            Per-example losses and correctness.
+        """
+        return Examples(_checked(self._per_example(outputs, targets), targets), correct(outputs, targets))
+
+    def probe(self) -> None:
+        """Run the network on the first batch, for the sake of its hooks."""
+        self._forward(self.batches[0][0])
 
     def measure(self) -> Measurement:
         """Evaluate at the present parameters.

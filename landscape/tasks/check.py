@@ -57,7 +57,7 @@ def check(ckpt: Path, options: SurfaceOptions) -> CheckReport:
         inputs,
         targets,
         bn=options.bn,
-        batch_size=options.batch_size,
+        batch_size=options.batch_size or len(targets),
         device=options.device,
         precision=options.precision,
     )

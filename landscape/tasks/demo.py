@@ -44,7 +44,7 @@ def demo(
     out: Path = Path("results/demo"),
     *,
     epochs: int = 10,
-    points: int = 25,
+    points: int = 41,
     pairs: int = 2,
     limit: int | None = None,
     device: str = "auto",
@@ -76,7 +76,7 @@ def demo(
     surfaces: list[Surface] = []
     for variant, mode in MODES:
         options = SurfaceOptions(
-            pairs=pairs, points=points, bn=mode, device=device, data=DataChoice("fashion_mnist_mini", limit=128)
+            pairs=pairs, points=points, bn=mode, device=device, data=DataChoice("fashion_mnist_mini", limit=512)
         )
         target = out / f"{variant}-{mode}.h5"
         written = surface_from_checkpoint(

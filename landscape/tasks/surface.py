@@ -10,18 +10,19 @@ from typing import Any
 
 from torch import nn
 
-from landscape import figures
+from landscape import devices, figures
 from landscape.datasets import ArrayDataset
 from landscape.errors import UsageError
-from landscape.progress import Report, parts, silent
+from landscape.progress import Report
 from landscape.records import Grid, Surface
-from landscape.space import batchnorm_layers, random_pairs
-from landscape.storage import Checkpoint, load_checkpoint
-from landscape.surface import Objective, measure_surface
+from landscape.space import DirectionPair, batchnorm_layers, random_pairs
+from landscape.storage import Checkpoint, load, load_checkpoint
+from landscape.surface import Objective, measure_surfaces
+from landscape.surface.radius import BUDGET_RULE, auto_range, cover
 from landscape.tasks.data import DataChoice, check_fit, images_for, subset_facts
 from landscape.words import BN_MODES
 
-_COST = {"frozen": 1.0, "batch": 1.0, "recalibrated": 2.0}  # passes over the examples at a cell
+_BATCH, _GPU_BATCH = 512, 4096  # largest batches that nobody asked for
 _ENDINGS = (".h5", ".hdf5", ".nc")
 
 
@@ -32,7 +33,8 @@ class SurfaceOptions:
     Args:
         pairs: Direction pairs.
         points: Points on each axis.
-        radius: Largest multiplier.
+        radius: Largest multiplier, or ``auto``: as far as the loss takes to reach ``budget`` on each side.
+        budget: That loss; None means five times the center's plus one.
         bn: BN mode, or ``all`` for the three of them on the same planes.
         seed: Seed of the directions.
         normalize: ``filter``, ``layer``, ``unit`` or ``none``.
@@ -40,10 +42,11 @@ class SurfaceOptions:
         sampling: Which cells are measured.
         rtol: Wanted relative error of samplings that estimate cells.
         loss: Name of the loss.
-        batch_size: Largest batch.
+        batch_size: Largest batch; None takes 512, and 4,096 on a GPU where no value depends on it.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
         precision: ``fp32``, ``tf32`` or ``bf16``.
         engine: Where blocks run.
+        evaluator: How a block becomes numbers; ``auto`` times a few cells.
         model: Name of the network, where the file does not say it.
         model_options: Its options.
         data: Which images.
@@ -51,21 +54,23 @@ class SurfaceOptions:
 
     pairs: int = 4
     points: int = 41
-    radius: float = 1.0
+    radius: float | str = 1.0
+    budget: float | None = None
     bn: str = "frozen"
     seed: int = 0
     normalize: str = "filter"
     orthogonal: bool = True
-    sampling: str = "dense"
+    sampling: str = "adaptive"
     rtol: float = 0.03
     loss: str = "cross_entropy"
-    batch_size: int = 512
+    batch_size: int | None = None
     device: str = "auto"
     precision: str = "fp32"
     engine: str = "serial"
+    evaluator: str = "auto"
     model: str | None = None
     model_options: Mapping[str, Any] = field(default_factory=dict)
-    data: DataChoice = field(default_factory=lambda: DataChoice(limit=128))
+    data: DataChoice = field(default_factory=lambda: DataChoice(limit=512))
 
 
 @dataclass(frozen=True)
@@ -110,34 +115,118 @@ def surface_from_checkpoint(
         Records and files.
 
     Raises:
-        UsageError: ``out`` has the ending of the page or the picture.
+        UsageError: ``out`` has the ending of the page or the picture, or the radius is no number.
     """
     checkpoint = load_checkpoint(ckpt, options.model, model_options=options.model_options)
     data, assumed = images_for(checkpoint, options.data)
-    out = out or Path("results/surfaces") / f"{ckpt.stem}.h5"
-    if out.suffix in {".html", ".png"}:
-        raise UsageError(f"--out names the surface file, for instance {out.stem}.h5; page and picture go beside it")
-    if out.suffix not in _ENDINGS:
-        out = out.with_name(f"{out.name}.h5")  # "vgg-lr0.001" is a name, not one with the ending ".001"
+    out = _surface_file(out or Path("results/surfaces") / f"{ckpt.stem}.h5")
     assumed = [*checkpoint.notes, *assumed]
     if say is not None:
         for text in assumed:
             say(f"Assumed: {text}")
-    provenance = _provenance(ckpt, checkpoint, assumed, command)
     model = checkpoint.build()
     check_fit(model, data)
-    all_modes = BN_MODES if batchnorm_layers(model) else BN_MODES[:1]
-    modes = all_modes if options.bn == "all" else (options.bn,)
-    surfaces, files = [], []
-    reports = parts(progress or silent, [_COST.get(mode, 1.0) for mode in modes])
-    for mode, report in zip(modes, reports, strict=True):
-        file = out if options.bn != "all" else out.with_suffix(f".{mode}{out.suffix}")
-        surfaces.append(
-            _measure(checkpoint, model, data, options, mode=mode, file=file, provenance=provenance, progress=report)
-        )
-        files.append(file)
+    modes = _modes(model, options.bn)
+    files = [out if options.bn != "all" else out.with_suffix(f".{mode}{out.suffix}") for mode in modes]
+    objectives = [objective_of(model, data, options, mode) for mode in modes]
+    planes = random_pairs(
+        model, options.pairs, seed=options.seed, normalize=options.normalize, orthogonal=options.orthogonal
+    )
+    grid, facts = _grid(objectives, planes, options, files, progress)
+    if say is not None:
+        for text in facts.get("range_notes", []):
+            say(f"Range: {text}")
+    surfaces = measure_surfaces(
+        objectives,
+        planes,
+        grid,
+        paths=files,
+        engine=options.engine,
+        sampling=options.sampling,
+        rtol=options.rtol,
+        evaluator=options.evaluator,
+        progress=progress,
+        recipe=_facts(checkpoint, data) | _radius_facts(options),
+        provenance=_provenance(ckpt, checkpoint, assumed, command) | facts,
+    )
     name = out if options.bn != "all" else out.with_suffix(f".all{out.suffix}")  # beside the page of a single mode
     return draw(surfaces, files, name, standalone=standalone)
+
+
+def _surface_file(out: Path) -> Path:
+    if out.suffix in {".html", ".png"}:
+        raise UsageError(f"--out names the surface file, for instance {out.stem}.h5; page and picture go beside it")
+    if out.suffix in _ENDINGS:
+        return out
+    return out.with_name(f"{out.name}.h5")  # "vgg-lr0.001" is a name, not one with the ending ".001"
+
+
+def _modes(model: nn.Module, asked: str) -> tuple[str, ...]:
+    if asked != "all":
+        return (asked,)
+    return BN_MODES if batchnorm_layers(model) else BN_MODES[:1]  # without BatchNorm all are one
+
+
+def _facts(checkpoint: Checkpoint, data: ArrayDataset) -> dict[str, Any]:
+    model = {"model": checkpoint.model_name, "model_options": dict(checkpoint.model_options)}
+    return model | subset_facts(data)
+
+
+def objective_of(model: nn.Module, data: ArrayDataset, options: SurfaceOptions, mode: str) -> Objective:
+    """Make the objective of one BN mode.
+
+    Args:
+        model: The network.
+        data: The images.
+        options: All settings.
+        mode: BN mode.
+
+    Returns:
+        The objective.
+    """
+    device = devices.resolve(options.device)
+    free = device.type == "cuda" and mode != "batch"
+    return Objective(
+        model,
+        data.inputs,
+        data.targets,
+        loss=options.loss,
+        bn=mode,
+        batch_size=options.batch_size or (_GPU_BATCH if free else _BATCH),
+        device=device,
+        precision=options.precision,
+    )
+
+
+def _grid(
+    objectives: Sequence[Objective],
+    planes: Sequence[DirectionPair],
+    options: SurfaceOptions,
+    files: Sequence[Path],
+    progress: Report | None,
+) -> tuple[Grid, dict[str, Any]]:
+    """The grid and what there is to say about its range. A range that a file has is not sought again."""
+    if not isinstance(options.radius, str):
+        return Grid.square(options.radius, options.points), {}
+    if options.radius != "auto":
+        raise UsageError(f"the radius is a number or 'auto'; got {options.radius!r}")
+    for file in files:
+        stored = load(file) if file.exists() else None
+        if isinstance(stored, Surface) and _radius_facts(options).items() <= stored.recipe.items():
+            return stored.grid, {}
+    found = cover([auto_range(o, planes, budget=options.budget, progress=progress) for o in objectives])
+    facts = {
+        "range_budget": found.budget,
+        "range_crossings": [list(pair) for pair in found.crossings],
+        "range_notes": list(found.notes),
+    }
+    return found.grid(options.points), facts
+
+
+def _radius_facts(options: SurfaceOptions) -> dict[str, Any]:
+    if options.radius != "auto":
+        return {"radius": options.radius}
+    return {"radius": "auto", "budget": options.budget or BUDGET_RULE, "points": options.points}
 
 
 def draw(surfaces: Sequence[Surface], files: Sequence[Path], out: Path, *, standalone: bool = False) -> WrittenSurface:
@@ -156,50 +245,6 @@ def draw(surfaces: Sequence[Surface], files: Sequence[Path], out: Path, *, stand
     page = figures.write_page(out.with_suffix(".html"), section, title=section.title, standalone=standalone)
     image = figures.write_surface_png(out.with_suffix(".png"), surfaces)
     return WrittenSurface(tuple(surfaces), tuple(files), page, image)
-
-
-def _measure(
-    checkpoint: Checkpoint,
-    model: nn.Module,
-    data: ArrayDataset,
-    options: SurfaceOptions,
-    *,
-    mode: str,
-    file: Path,
-    provenance: dict[str, Any],
-    progress: Report | None,
-) -> Surface:
-    objective = Objective(
-        model,
-        data.inputs,
-        data.targets,
-        loss=options.loss,
-        bn=mode,
-        batch_size=options.batch_size,
-        device=options.device,
-        precision=options.precision,
-    )
-    planes = random_pairs(
-        model, options.pairs, seed=options.seed, normalize=options.normalize, orthogonal=options.orthogonal
-    )
-    recipe = {
-        "model": checkpoint.model_name,
-        "model_options": dict(checkpoint.model_options),
-        **subset_facts(data),
-        "radius": options.radius,
-    }
-    return measure_surface(
-        objective,
-        planes,
-        Grid.square(options.radius, options.points),
-        path=file,
-        engine=options.engine,
-        sampling=options.sampling,
-        rtol=options.rtol,
-        progress=progress,
-        recipe=recipe,
-        provenance=provenance,
-    )
 
 
 def _provenance(ckpt: Path, checkpoint: Checkpoint, assumed: list[str], command: str) -> dict[str, Any]:

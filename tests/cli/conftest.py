@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from landscape import devices, load_checkpoint
 from landscape.cli import main
-from landscape.surface import measure, sampling
+from landscape.surface import campaign, sampling
 from landscape.training.trainer import Trainer
 
 VARIANTS = (
@@ -110,21 +110,21 @@ def counted_steps(monkeypatch):
 
 @pytest.fixture
 def counted_cells(monkeypatch):
-    """List the cells that are measured."""
+    """List the cells that are measured, those of several surfaces alike; checks and choices do not count."""
     cells = []
 
-    class Counting(measure.SequentialTask):
+    class Counting(campaign.SurfaceTask):
         @contextmanager
         def open(self):
             with super().open() as work:
 
-                def counting(block):
-                    cells.extend(block)
-                    return work(block)
+                def counting(part):
+                    cells.extend(part[1])
+                    return work(part)
 
                 yield counting
 
-    monkeypatch.setattr(measure, "SequentialTask", Counting)
+    monkeypatch.setattr(campaign, "SurfaceTask", Counting)
     return cells
 
 

@@ -16,15 +16,15 @@ from landscape.errors import LandscapeError
 # The command, with blocks of a few cells, a note of every cell measured, and a pause after a block to be killed in.
 MEASURE = """
 import os, sys, time
-from landscape.surface import measure, sampling
+from landscape.surface import campaign, sampling
 sampling.Blocks.__init__.__kwdefaults__["seconds"] = 0.02
 log = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-take = measure._Campaign.take
-def noted(self, block, *rest):
-    os.write(log, b"".join(b"%d %d %d\\n" % cell for cell in block))
-    take(self, block, *rest)
+take = campaign.Campaign.take
+def noted(self, part, *rest, **more):
+    os.write(log, b"".join(b"%d %d %d\\n" % cell for cell in part[1]))
+    take(self, part, *rest, **more)
     time.sleep(0.15)
-measure._Campaign.take = noted
+campaign.Campaign.take = noted
 from landscape.cli import main
 main()
 """

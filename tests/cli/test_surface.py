@@ -31,7 +31,8 @@ def test_a_checkpoint_of_ours_needs_no_other_option(landscape, ckpt, place, esti
     surface = load("results/surfaces/net.h5")
     assert surface.loss.shape == (1, 3, 3)
     assert surface.finished
-    assert surface.loss[0, 1, 1] == surface.center.loss
+    assert surface.loss[0, 1, 1] == pytest.approx(surface.center.loss, rel=1e-6)  # BatchNorm is folded away
+    assert surface.execution["evaluator"] == "folded"
     wanted = {
         "model": "vgg_light_bn",
         "dataset": "fashion_mnist_mini",
@@ -61,6 +62,16 @@ def test_a_checkpoint_of_ours_needs_no_other_option(landscape, ckpt, place, esti
     finding, *paths = result.stdout.splitlines()
     assert finding.startswith("The loss at the center is")
     assert paths == ["results/surfaces/net.h5", "results/surfaces/net.png", "results/surfaces/net.html"]
+
+
+def test_the_sequential_evaluator_is_exact_and_an_evaluator_that_cannot_is_refused(landscape, refused, ckpt):
+    landscape("surface", "--ckpt", ckpt, *ONE, "--evaluator", "sequential", "--out", "exact.h5")
+    surface = load("exact.h5")
+    assert surface.execution["evaluator"] == "sequential"
+    assert surface.loss[0, 0, 0] == surface.center.loss
+    refused(2, "surface", "--ckpt", ckpt, *ONE, "--evaluator", "foldet", says=["'foldet'", "'folded'"])
+    words = ("--bn", "recalibrated", "--evaluator", "folded", "--out", "b.h5")
+    refused(2, "surface", "--ckpt", ckpt, *ONE, *words, says=["'folded'", "no BatchNorm layer with fixed statistics"])
 
 
 def test_images_are_normalized_as_they_were_for_training(landscape, ckpt):
@@ -219,11 +230,10 @@ def test_stopped_with_ctrl_c_and_continued(refused, landscape, ckpt, monkeypatch
     words = ("surface", "--ckpt", ckpt, "--points", 5, "--pairs", 1, "--limit", 20)
     landscape(*words, "--out", "whole.h5")
     counted_cells.clear()
-    move, moves = evaluators.Mover.move, []
+    move = evaluators.Mover.move
 
     def stopping(self, *where):
-        moves.append(where)
-        if len(moves) == 12:
+        if len(counted_cells) == 12:
             raise KeyboardInterrupt
         move(self, *where)
 
@@ -234,6 +244,7 @@ def test_stopped_with_ctrl_c_and_continued(refused, landscape, ckpt, monkeypatch
     assert 0 < half.done.sum() < 25
     first, done = list(counted_cells), int(half.done.sum())
     counted_cells.clear()
+    monkeypatch.setattr(evaluators.Mover, "move", move)
     result = landscape(*words, "--out", "stopped.h5")
     assert f"{done} done before" in result.stderr
     assert len(counted_cells) == 25 - done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import types
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from torch import nn
 
 import landscape as ls
 from landscape.space import batchnorm_layers
+from landscape.surface import campaign
+from landscape.surface.evaluators.graphed import Graphed
 
 
 class _Tied(nn.Module):
@@ -93,6 +96,32 @@ def objective(build, data):
         return ls.Objective(build(name, dtype=dtype) if net is None else net, x, y, device="cpu", **options)
 
     return make
+
+
+@pytest.fixture
+def measured_parts(monkeypatch):
+    """List the blocks that a surface is made of, as (which objective, cells); checks and choices do not count."""
+    parts = []
+
+    class Counting(campaign.SurfaceTask):
+        @contextmanager
+        def open(self):
+            with super().open() as work:
+
+                def counting(part):
+                    parts.append(part)
+                    return work(part)
+
+                yield counting
+
+    monkeypatch.setattr(campaign, "SurfaceTask", Counting)
+    return parts
+
+
+@pytest.fixture
+def graphed_here(monkeypatch):
+    """Let `graphed` run on the CPU: the same steps, one by one instead of recorded."""
+    monkeypatch.setattr(Graphed, "refusal", lambda self, objective, planes: "" if planes.moving else "nothing moves")
 
 
 @pytest.fixture

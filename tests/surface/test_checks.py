@@ -179,8 +179,12 @@ def test_a_center_that_diverged_is_equal_to_itself(objective, value):
 def test_checks_are_stored_with_the_surface(objective, tmp_path):
     asked = objective("conv_bn")
     pairs = ls.random_pairs(asked.model, 2)
-    ls.measure_surface(asked, pairs, ls.Grid.square(1, 3), path=tmp_path / "s.h5")
+    ls.measure_surface(asked, pairs, ls.Grid.square(1, 3), path=tmp_path / "s.h5", evaluator="sequential")
     assert ls.load(tmp_path / "s.h5").checks == ls.check_geometry(asked, pairs)
+    ls.measure_surface(asked, pairs, ls.Grid.square(1, 3), path=tmp_path / "f.h5", evaluator="folded")
+    error = ls.load(tmp_path / "f.h5").checks["evaluator_error"]
+    assert 0 <= error < 1e-12  # float64: folding rounds otherwise, a little
+    assert ls.load(tmp_path / "f.h5").checks == ls.check_geometry(asked, pairs) | {"evaluator_error": error}
     plain = plane_checks(pairs, asked.center)
     assert plain["filter_norm_error"] == ls.check_geometry(asked, pairs)["filter_norm_error"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,7 @@ def test_without_batchnorm_the_modes_agree_bit_for_bit(objective, same_surface, 
     surfaces = []
     for bn in MODES:
         asked = objective(name, bn=bn, batch_size=9)
-        surfaces.append(ls.measure_surface(asked, ls.random_pair(asked.model), GRID))
+        surfaces.append(ls.measure_surface(asked, ls.random_pair(asked.model), GRID, evaluator="sequential"))
     for other in surfaces[1:]:
         np.testing.assert_array_equal(other.loss, surfaces[0].loss)
         np.testing.assert_array_equal(other.delta_sem, surfaces[0].delta_sem)
@@ -53,6 +55,77 @@ def test_recalibrated_does_not_depend_on_the_batch_size(objective, name):
         found = ls.measure_surface(other, pair, GRID)
         np.testing.assert_allclose(found.loss, wanted.loss, rtol=1e-10)
         np.testing.assert_allclose(found.loss_sem, wanted.loss_sem, rtol=1e-9)
+
+
+class _Deep(nn.Module):
+    """Twelve blocks; every other one adds its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6)) for _ in range(12))
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x):
+        for k, block in enumerate(self.blocks):
+            x = torch.relu(block(x)) + (x if k % 2 else 0)
+        return self.head(x)
+
+
+def test_recalibrated_is_exact_in_a_deep_network_with_ordered_data(point):
+    """Examples that drift, as in a data set sorted by class: pooling batches is wrong in the third digit, ours not."""
+    torch.manual_seed(0)
+    net = _Deep().double()
+    for block in net.blocks:
+        nn.init.uniform_(block[1].weight, 0.5, 1.5)
+        nn.init.normal_(block[1].bias)
+    drift = torch.linspace(0.2, 4, 60, dtype=torch.float64)[:, None]
+    x, y = torch.randn(60, 6, dtype=torch.float64) * drift + 2 * drift, torch.arange(60) // 20
+
+    @torch.no_grad()
+    def textbook(params):
+        h = x
+        for k in range(12):
+            own = {n: params[f"blocks.{k}.{n}"] for n in ("0.weight", "0.bias", "1.weight", "1.bias")}
+            z = h @ own["0.weight"].T + own["0.bias"]
+            normal = (z - z.mean(0)) / (((z - z.mean(0)) ** 2).mean(0) + 1e-5).sqrt()
+            h = torch.relu(normal * own["1.weight"] + own["1.bias"]) + (h if k % 2 else 0)
+        return float(cross_entropy(h @ params["head.weight"].T + params["head.bias"], y))
+
+    pair = ls.random_pair(net)
+    center = {n: p.detach() for n, p in net.named_parameters()}
+    wanted = [[textbook(point(center, pair, float(a), float(b))) for b in GRID.beta] for a in GRID.alpha]
+    for batch_size in (60, 59, 20, 7):  # in one pass, and layer by layer
+        objective = ls.Objective(net, x, y, bn="recalibrated", batch_size=batch_size, device="cpu")
+        assert objective.calibrates_itself == (batch_size == 60)
+        found = ls.measure_surface(objective, pair, GRID).loss[0]
+        np.testing.assert_allclose(found, wanted, rtol=1e-10)
+    given = ls.Objective(net, x, y, bn="recalibrated", calibration=x, device="cpu")
+    assert not given.calibrates_itself
+    np.testing.assert_allclose(ls.measure_surface(given, pair, GRID).loss[0], wanted, rtol=1e-10)
+    single = ls.Objective(copy.deepcopy(net).float(), x, y, bn="recalibrated", device="cpu")
+    np.testing.assert_allclose(ls.measure_surface(single, pair, GRID).loss[0], wanted, rtol=1e-4)
+    pooled = copy.deepcopy(net).train()
+    for block in pooled.blocks:
+        block[1].reset_running_stats()
+        block[1].momentum = None
+    with torch.no_grad():
+        for part in x.split(20):
+            pooled(part)
+        wrong = float(cross_entropy(pooled.eval()(x), y))
+    assert abs(wrong / wanted[1][1] - 1) > 1e-3
+
+
+def test_one_pass_is_enough_where_the_batch_is_the_calibration_set(objective):
+    """One more for the check that no layer is used twice; four layers in three batches take 1 + 3 * 4 + 3."""
+    for name, layers in (("mlp_bn", 1), ("conv_bn", 2)):
+        for batch_size, first, later in ((23, 2, 1), (9, 1 + 3 * layers + 3, 1 + 3 * layers + 3)):
+            asked, passes = objective(name, bn="recalibrated", batch_size=batch_size), []
+            asked.model.register_forward_pre_hook(lambda *_, passes=passes: passes.append(1))
+            with asked.session() as session:
+                for wanted in (first, later, later):
+                    passes.clear()
+                    session.examples()
+                    assert len(passes) == wanted
 
 
 def test_batch_mode_uses_each_batch_and_nothing_else(build, data):
@@ -120,7 +193,7 @@ def test_a_cell_that_diverges_does_not_poison_the_next(build, data, batch_size):
     }
     zero = {n: torch.zeros_like(d) for n, d in first.items()}
     grid = ls.Grid([-5.0, 0.0, 5.0], [-1.0, 0.0, 1.0])  # 5e308 overflows to infinity, its mean to NaN
-    surface = ls.measure_surface(objective, ls.DirectionPair(first, zero), grid)
+    surface = ls.measure_surface(objective, ls.DirectionPair(first, zero), grid, evaluator="sequential")
     assert np.isnan(surface.loss[0, [0, 2]]).all()
     assert (surface.loss[0, 1] == surface.center.loss).all()
     assert np.isfinite(surface.center.loss)

@@ -97,7 +97,7 @@ def test_tuples_go_in_by_position_and_mappings_by_name(data, kind):
         other = ls.Objective(net, {"x": x, "y": z}, y, device="cpu")
         assert other(other.center).loss == pytest.approx(float(wanted), rel=1e-13)
         assert other.recipe["data_hash"] != objective.recipe["data_hash"]
-    surface = ls.measure_surface(objective, ls.random_pair(net), ls.Grid.square(1, 3))
+    surface = ls.measure_surface(objective, ls.random_pair(net), ls.Grid.square(1, 3), evaluator="sequential")
     assert surface.loss[0, 1, 1] == surface.center.loss == objective(objective.center).loss
 
 

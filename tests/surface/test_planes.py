@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -103,7 +105,7 @@ def test_quadratic_surface_is_exact():
 def test_the_center_cell_is_a_direct_evaluation_bit_for_bit(objective, name, bn, dtype):
     asked = objective(name, bn=bn, batch_size=10, dtype=dtype)
     direct = asked(asked.center)
-    surface = ls.measure_surface(asked, ls.random_pairs(asked.model, 2), ODD)
+    surface = ls.measure_surface(asked, ls.random_pairs(asked.model, 2), ODD, evaluator="sequential")
     for k in range(2):
         assert surface.loss[k, 2, 1] == direct.loss == surface.center.loss
         assert surface.loss_sem[k, 2, 1] == direct.loss_sem
@@ -129,11 +131,17 @@ def test_weights_laid_out_otherwise_have_an_exact_center_too(data):
     net = Transposed()
     x, y = data(dtype=torch.float32)
     objective = ls.Objective(net, x, y, device="cpu")
-    surface = ls.measure_surface(objective, ls.random_pair(net), ODD)
+    pair = ls.random_pair(net)
+    surface = ls.measure_surface(objective, pair, ODD, evaluator="sequential")
     assert surface.loss[0, 2, 1] == objective(objective.center).loss
-    with objective.session() as session:
-        Mover(session, objective.center, [ls.random_pair(net)])
-        assert [p.stride() for p in session.model.parameters()] == [p.stride() for p in net.parameters()]
+    center = objective.center
+    for lean in (True, False):
+        with objective.session() as session:
+            Mover(session, center, [pair], list(center), lean=lean).move(0, 0.5, -1.0)
+            assert [p.stride() for p in session.model.parameters()] == [p.stride() for p in net.parameters()]
+            for name, p in session.model.named_parameters():
+                wanted = center[name] - pair.second[name] + 0.5 * pair.first[name]
+                torch.testing.assert_close(p, wanted, rtol=1e-5, atol=1e-6)
         assert net.w.stride() == (1, 33)
 
 
@@ -142,14 +150,15 @@ def test_a_line_has_one_beta_and_a_zero_second_direction(objective):
     plane = ls.random_pair(asked.model)
     line = ls.DirectionPair(plane.first, {n: torch.zeros_like(d) for n, d in plane.second.items()})
     axis = np.linspace(-1, 1, 7)
-    along = ls.measure_surface(asked, line, ls.Grid(axis, [0.0]))
+    measure = functools.partial(ls.measure_surface, evaluator="sequential")
+    along = measure(asked, line, ls.Grid(axis, [0.0]))
     assert along.loss.shape == (1, 7, 1)
     assert along.checks["ok"]
-    across = ls.measure_surface(asked, line, ls.Grid(axis, [-1.0, 0.0, 2.0]))
+    across = measure(asked, line, ls.Grid(axis, [-1.0, 0.0, 2.0]))
     for j in range(3):
         np.testing.assert_array_equal(across.loss[0, :, j], along.loss[0, :, 0])
     # on the plane, the row beta = 0 is the same line
-    np.testing.assert_array_equal(ls.measure_surface(asked, plane, ls.Grid(axis, [0.0])).loss, along.loss)
+    np.testing.assert_array_equal(measure(asked, plane, ls.Grid(axis, [0.0])).loss, along.loss)
 
 
 def test_an_even_number_of_points_has_no_center_cell(objective):
@@ -169,7 +178,7 @@ def test_mirrored_directions_mirror_the_surface(objective):
     pair = ls.random_pair(asked.model)
     mirrored = ls.DirectionPair({n: -d for n, d in pair.first.items()}, pair.second)
     grid = ls.Grid.square(1, 5)
-    one, other = (ls.measure_surface(asked, p, grid) for p in (pair, mirrored))
+    one, other = (ls.measure_surface(asked, p, grid, evaluator="sequential") for p in (pair, mirrored))
     np.testing.assert_array_equal(one.loss, other.loss[:, ::-1])
     assert not np.array_equal(one.loss, other.loss)
 

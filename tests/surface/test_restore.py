@@ -54,6 +54,7 @@ def test_every_call_leaves_the_network(lived_in, data, everything, tmp_path, cas
         "recipe": lambda: objective.recipe,
         "call": lambda: objective(objective.center),
         "surface": lambda: ls.measure_surface(objective, pairs, GRID, path=tmp_path / "s.h5"),
+        "sequential": lambda: ls.measure_surface(objective, pairs, GRID, evaluator="sequential"),
         "finished": lambda: ls.measure_surface(objective, pairs, GRID, path=tmp_path / "s.h5"),
         "check": lambda: ls.check_geometry(objective, pairs),
     }
@@ -66,11 +67,14 @@ def test_every_call_leaves_the_network(lived_in, data, everything, tmp_path, cas
     assert torch.equal(y, kept[1])
 
 
-@pytest.mark.parametrize("bn", ["frozen", "batch", "recalibrated"])
+@pytest.mark.parametrize(
+    ("bn", "evaluator"),
+    [("frozen", "folded"), *itertools.product(["frozen", "batch", "recalibrated"], ["sequential"])],
+)
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_loss_that_raises_leaves_the_network(lived_in, data, everything, bn, error):
+def test_a_loss_that_raises_leaves_the_network(lived_in, data, everything, *, bn, evaluator, error):
     net = lived_in("conv_bn")
-    before = everything(net)
+    before, pair = everything(net), ls.random_pair(net)
     calls = 0
 
     def loss(outputs, targets):
@@ -82,10 +86,15 @@ def test_a_loss_that_raises_leaves_the_network(lived_in, data, everything, bn, e
 
     x, y = data("conv_bn")
     objective = ls.Objective(net, x, y, loss=loss, bn=bn, batch_size=9, device="cpu")
-    for stop in (1, 4, 8, 14, 20):  # at the center, in its repetition, in the checks, in cells; 3 batches each
+    stop, begun = None, []
+    ls.measure_surface(objective, pair, GRID, evaluator=evaluator, progress=lambda _: begun.append(calls))
+    whole = calls
+    assert whole - begun[0] == 3 * (1 + 6)  # three batches: of the center once more, and of each cell
+    # the center, its repetition, the checks, the choice, the opening, the first and the last cell
+    for stop in (1, 4, 8, 14, 18, begun[0] - 5, begun[0], begun[0] + 1, begun[0] + 5, whole):
         calls = 0
         with pytest.raises(error, match="stop here"):
-            ls.measure_surface(objective, ls.random_pair(net), GRID)
+            ls.measure_surface(objective, pair, GRID, evaluator=evaluator)
         assert calls == stop
         assert everything(net) == before
 
@@ -147,8 +156,10 @@ def test_it_works_inside_any_gradient_mode(objective, context):
     wanted = asked(asked.center).loss
     with context():
         assert asked(asked.center).loss == wanted
-        surface = ls.measure_surface(asked, ls.random_pair(asked.model), GRID)
+        surface = ls.measure_surface(asked, ls.random_pair(asked.model), GRID, evaluator="sequential")
+        folded = ls.measure_surface(asked, ls.random_pair(asked.model), GRID, evaluator="folded")
     assert surface.loss[0, 1, 0] == wanted
+    assert folded.loss[0, 1, 0] == pytest.approx(wanted, rel=1e-10)
     assert not any(p.is_inference() for p in asked.model.parameters())
     asked.model(torch.zeros(2, 2, 5, 7, dtype=torch.float64)).sum().backward()  # and it can still be trained
 

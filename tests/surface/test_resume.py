@@ -12,12 +12,12 @@ import torch
 
 import landscape as ls
 from landscape.errors import ResumeError, StorageError
-from landscape.surface import measure
+from landscape.surface import campaign, measure
 from landscape.surface.sampling import Blocks
 
 GRID = ls.Grid([-1.0, -0.3, 0.0, 0.2, 0.9], [-0.5, 0.0, 0.5, 1.0])
 BLOCK = 3  # cells; 2 pairs x 5 x 4 cells are 14 blocks, the last one short
-OVERHEAD = 6  # passes before the first cell: two for determinism, one timed; the geometry checks: one and one a pair
+FAILURES = [RuntimeError("broken"), KeyboardInterrupt()]
 
 
 @pytest.fixture(autouse=True)
@@ -26,22 +26,33 @@ def small_blocks(monkeypatch):
 
     class Three(Blocks):
         def __iter__(self):
-            for start in range(0, len(self._cells), BLOCK):
-                yield tuple(self._cells[start : start + BLOCK])
+            cells = self._sampling.ask(self._surfaces)
+            for start in range(0, len(cells), BLOCK):
+                yield from self._parts(cells[start : start + BLOCK])
 
     monkeypatch.setattr(measure, "Blocks", Three)
-    monkeypatch.setattr(measure, "_WRITE_SHARE", np.inf)
+    monkeypatch.setattr(campaign, "_WRITE_SHARE", np.inf)
 
 
 class Counted:
-    """An objective whose network counts its passes and stops before one of them."""
+    """An objective whose network counts its passes, and stops before one of those that begin with the first cell."""
 
     def __init__(self, objective):
-        self.objective, self.passes, self.stop_at, self.error = objective, 0, None, None
+        self.objective, self.passes, self.before_cells, self.stop_in, self.error = objective, 0, None, None, None
         objective.model.register_forward_pre_hook(self._count)
 
+    def begin(self, _):
+        """Told of the estimate: the center, the checks and the choice are done."""
+        if self.before_cells is None:  # the evaluator opens: one pass of the center, and one to find what folds
+            self.before_cells = self.passes + (2 if self.evaluator == "folded" else 1)
+
+    @property
+    def cells(self):
+        """Passes since the first cell."""
+        return 0 if self.before_cells is None else self.passes - self.before_cells
+
     def _count(self, module, inputs):
-        if self.passes == self.stop_at:
+        if self.before_cells is not None and self.cells == self.stop_in:
             raise self.error
         self.passes += 1
 
@@ -51,56 +62,79 @@ def counted(objective):
     return lambda *args, **options: Counted(objective(*args, **options))
 
 
-def measured(counted, path=None, **options):
+def measured(counted, path=None, *, evaluator="sequential", progress=None, **options):
     pairs = ls.random_pairs(counted.objective.model, 2)
-    return ls.measure_surface(counted.objective, pairs, GRID, path=path, **options)
+    counted.evaluator = evaluator
+
+    def report(told):
+        counted.begin(told)
+        if progress is not None:
+            progress(told)
+
+    return ls.measure_surface(
+        counted.objective, pairs, GRID, path=path, evaluator=evaluator, progress=report, **options
+    )
 
 
-@pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt()], ids=["error", "ctrl-c"])
-@pytest.mark.parametrize("cell", [0, 1, 3, 17, 39])
-def test_stopped_in_a_cell_and_continued_equals_uninterrupted(counted, same_surface, tmp_path, error, cell):
-    path = tmp_path / "a.h5"
+@pytest.mark.parametrize("error", FAILURES, ids=["error", "ctrl-c"])
+@pytest.mark.parametrize(
+    ("cell", "evaluator"), [(0, "sequential"), (1, "sequential"), (3, "folded"), (17, "folded"), (39, "sequential")]
+)
+def test_stopped_in_a_cell_and_continued_equals_uninterrupted(
+    counted, same_surface, tmp_path, *, error, cell, evaluator
+):
+    path, how = tmp_path / "a.h5", {"evaluator": evaluator}
     first = counted("mlp_bn")
-    first.stop_at, first.error = OVERHEAD + cell, error
+    first.stop_in, first.error = cell, error
     with pytest.raises(type(error)):
-        measured(first, path)
+        measured(first, path, **how)
+    assert first.cells == cell
     stored = ls.load(path)
     kept = cell // BLOCK * BLOCK  # whole blocks
     assert stored.done.sum() == stored.measured.sum() == kept == np.isfinite(stored.loss).sum()
     again = counted("mlp_bn")
-    resumed = measured(again, path)
-    assert again.passes - 3 == 40 - kept  # the center again, each missing cell once
-    assert first.passes + again.passes - OVERHEAD - 3 - 40 < BLOCK
-    whole = measured(counted("mlp_bn"), tmp_path / "b.h5")
+    resumed = measured(again, path, **how)
+    assert again.cells == 40 - kept  # each missing cell once
+    assert again.before_cells == 3 + (2 if evaluator == "folded" else 1)  # the center three times, then it opens
+    whole = measured(counted("mlp_bn"), tmp_path / "b.h5", **how)
     same_surface(resumed, whole)
     same_surface(ls.load(path), whole)
-    same_surface(ls.load(tmp_path / "b.h5"), measured(counted("mlp_bn")))  # nor does writing change anything
+    same_surface(ls.load(tmp_path / "b.h5"), measured(counted("mlp_bn"), **how))  # nor does writing change anything
 
 
-@pytest.mark.parametrize("bn", ["batch", "recalibrated"])
-def test_every_mode_continues_bit_for_bit(counted, same_surface, tmp_path, bn):
-    options = {"bn": bn, "batch_size": 9}
-    whole = counted("conv_bn", **options)
-    wanted = measured(whole)
-    first = counted("conv_bn", **options)
-    first.stop_at, first.error = whole.passes // 2, RuntimeError("broken")
-    with pytest.raises(RuntimeError):
-        measured(first, tmp_path / "a.h5")
-    assert 0 < ls.load(tmp_path / "a.h5").done.sum() < 40
-    same_surface(measured(counted("conv_bn", **options), tmp_path / "a.h5"), wanted)
+@pytest.mark.parametrize(
+    ("bn", "evaluator"),
+    [("batch", "sequential"), ("recalibrated", "sequential"), ("batch", "batched"), ("frozen", "graphed")],
+)
+@pytest.mark.usefixtures("graphed_here")
+def test_every_mode_and_evaluator_continues_bit_for_bit(objective, same_surface, tmp_path, bn, evaluator):
+    asked = objective("conv_bn", bn=bn, batch_size=9)
+    pairs = ls.random_pairs(asked.model, 2)
+    call = functools.partial(ls.measure_surface, asked, pairs, GRID, evaluator=evaluator)
+    wanted = call()
+
+    def stop(told):
+        if told.done == 15:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        call(path=tmp_path / "a.h5", progress=stop)
+    stored = ls.load(tmp_path / "a.h5")
+    assert stored.done.sum() == 15
+    assert stored.execution["evaluator"] == evaluator
+    same_surface(call(path=tmp_path / "a.h5"), wanted)
 
 
 def test_stopped_many_times(counted, same_surface, tmp_path):
     cells = 0
     for stop in (4, 2, 1, 9, 7, 30, 100):
         run = counted()
-        overhead = 3 if cells else OVERHEAD
-        run.stop_at, run.error = overhead + stop, KeyboardInterrupt()
+        run.stop_in, run.error = stop, KeyboardInterrupt()
         try:
             measured(run, tmp_path / "a.h5")
         except KeyboardInterrupt:
             cells += stop // BLOCK * BLOCK
-        assert ls.load(tmp_path / "a.h5").done.sum() == min(cells, 40) or run.passes < run.stop_at
+        assert ls.load(tmp_path / "a.h5").done.sum() == min(cells, 40) or run.cells < stop
     same_surface(ls.load(tmp_path / "a.h5"), measured(counted()))
 
 
@@ -153,12 +187,14 @@ def test_batch_size_and_threads_are_those_of_the_first_call(objective, same_surf
             ls.measure_surface(x_first, pair, GRID, path=tmp_path / "a.h5", progress=stop)
         torch.set_num_threads(2)
         seen.clear()
-        resumed = ls.measure_surface(x_second, pair, GRID, path=tmp_path / "a.h5")
+        resumed = ls.measure_surface(x_second, pair, GRID, path=tmp_path / "a.h5", evaluator="batched")
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
     same_surface(resumed, whole)
-    assert resumed.execution == {"evaluator": "sequential", "batch_size": 7, "threads": 1}
+    wanted = {"evaluator": "sequential", "batch_size": 7, "threads": 1, "cells": 1, "engine": "serial", "workers": 1}
+    assert {key: resumed.execution[key] for key in wanted} == wanted
+    assert list(resumed.execution["tried"]) == ["sequential/7"]
     assert {threads for _, threads in seen} == {1}
     assert max(size for size, _ in seen) <= 7
     assert x_second.batch_size == 512  # the caller's objective is as it was
@@ -177,7 +213,7 @@ def test_progress_begins_with_an_estimate_and_reaches_the_total(counted, tmp_pat
     assert others[-1].seconds_left == 0
     assert all(r.total == 40 for r in reports)
     run = counted()
-    run.stop_at, run.error = OVERHEAD + 12, KeyboardInterrupt()
+    run.stop_in, run.error = 12, KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         measured(run, tmp_path / "b.h5")
     reports.clear()
@@ -329,7 +365,7 @@ def test_a_place_that_cannot_be_written_to_is_found_before_a_cell_is_measured(co
         run = counted()
         with pytest.raises(StorageError, match=path.name):
             measured(run, path)
-        assert run.passes <= OVERHEAD
+        assert run.before_cells is None
     assert (tmp_path / "file").read_text() == ""
 
 

@@ -94,7 +94,8 @@ def test_unfinished_surfaces_are_taken_up(shown, monkeypatch, tmp_path):
     whole = load(out / "vgg_light-frozen.h5")
     done = whole.done.copy()
     done[0, 2, 2] = False
-    save(dataclasses.replace(whole, done=done, loss=np.where(done, whole.loss, np.nan)), out / "vgg_light-frozen.h5")
+    loss = np.where(done, whole.loss, np.nan)
+    save(dataclasses.replace(whole, done=done, measured=done.copy(), loss=loss), out / "vgg_light-frozen.h5")
     monkeypatch.setattr(Trainer, "step", None)
     task.demo(out, **SMALL)
     np.testing.assert_array_equal(load(out / "vgg_light-frozen.h5").loss, whole.loss)

@@ -1,0 +1,105 @@
+"""One cell after the other on one network: ``sequential`` as it comes, ``folded`` rewritten to do less per cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import nn
+
+from landscape.space import batchnorm_layers
+from landscape.space.folding import Fold, folded
+from landscape.surface.evaluators.base import EVALUATORS, Block, Measure, Planes
+from landscape.surface.evaluators.mover import Mover
+from landscape.surface.objective import Objective
+from landscape.surface.session import Session
+
+_LOWERED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)  # autocast takes their weights in bfloat16
+
+
+@EVALUATORS.register("sequential")
+class Sequential:
+    """The network as it is: the center cell equals a direct evaluation bit for bit."""
+
+    rewrites = False
+
+    def refusal(self, objective: Objective, planes: Planes) -> str:
+        """Return nothing: it measures everything."""
+        return ""
+
+    @contextmanager
+    def open(self, objective: Objective, planes: Planes, cells: int = 1) -> Iterator[Measure]:
+        """Lend the network out and lay its moving tensors into flat buffers.
+
+        Args:
+            objective: What is measured.
+            planes: Where.
+            cells: Not used: one at a time.
+
+        Yields:
+            The function that measures a block.
+        """
+        center = objective.center  # before the network is lent out: the caller's own storage, not a copy
+        with objective.session() as session, rewritten(session, planes, wanted=self.rewrites) as fold:
+            narrow = narrow_parameters(session.model) if self.rewrites and objective.lowered else []
+            mover = Mover(session, center, planes.pairs, planes.moving, fold=fold, narrow=narrow)
+            at_center: torch.Tensor = session.examples().losses
+
+            def measure(block: Block) -> torch.Tensor:
+                rows = []
+                for cell in block:
+                    mover.move(cell[0], *planes.multipliers(cell))
+                    rows.append(session.examples().statistics(at_center))
+                return torch.stack(rows)
+
+            yield measure
+
+
+@EVALUATORS.register("folded")
+class Folded(Sequential):
+    """BatchNorm layers that no direction moves are folded away; bfloat16 weights are rounded once a cell."""
+
+    rewrites = True
+
+    def refusal(self, objective: Objective, planes: Planes) -> str:
+        """Say why there is nothing to rewrite; empty where there is."""
+        if objective.lowered or (objective.bn == "frozen" and batchnorm_layers(objective.model)):
+            return ""
+        return "there is no BatchNorm layer with fixed statistics to fold"
+
+
+@contextmanager
+def rewritten(session: Session, planes: Planes, *, wanted: bool = True) -> Iterator[Fold]:
+    """Fold what can be folded in a session's network.
+
+    Args:
+        session: The lent network.
+        planes: What moves.
+        wanted: False leaves it alone.
+
+    Yields:
+        How parameters changed.
+    """
+    possible = wanted and not session.live_statistics
+    context = folded(session.model, session.probe, planes.moving) if possible else nullcontext(Fold())
+    with context as fold:
+        yield fold
+
+
+def narrow_parameters(model: nn.Module) -> list[str]:
+    """Name the weights that autocast rounds to bfloat16 in every pass, so that they can be kept rounded.
+
+    Args:
+        model: The network.
+
+    Returns:
+        Names of weights that only plain convolutions and linear layers own.
+    """
+    owners: dict[int, bool] = {}
+    for module in model.modules():
+        for key, parameter in module._parameters.items():
+            if parameter is not None:
+                lowered = key == "weight" and type(module) in _LOWERED and parameter.dtype == torch.float32
+                owners[id(parameter)] = owners.get(id(parameter), True) and lowered
+    return [name for name, parameter in model.named_parameters() if owners[id(parameter)]]
