@@ -4,7 +4,8 @@ from landscape.figures.page import write_page
 from landscape.figures.public import band, surface, write_band_png, write_surface_png
 from landscape.figures.sections import Control, Section, band_section, surface_section
 from landscape.figures.text_band import band_summary
-from landscape.figures.text_surface import surface_assumed, surface_summary
+from landscape.figures.text_sampling import surface_assumed
+from landscape.figures.text_surface import surface_summary
 
 __all__ = [
     "Control",

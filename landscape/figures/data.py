@@ -36,6 +36,7 @@ class Table:
         rows: Cells as text, one tuple per row.
         words: Number of leading columns that hold words; the others hold figures and are aligned right.
         note: A line below it.
+        definitions: Names and what they mean, folded below it.
     """
 
     caption: str
@@ -43,6 +44,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     words: int = 1
     note: str = ""
+    definitions: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,37 @@ def number(value: float, digits: int = 4) -> str:
         return text.replace("-", "−")
     mantissa, exponent = text.split("e")
     return f"{mantissa}e{int(exponent)}".replace("-", "−")
+
+
+def with_error(value: float, error: float) -> str:
+    """Write a number with its standard error.
+
+    Args:
+        value: The number.
+        error: Its standard error; NaN where it is not known.
+
+    Returns:
+        For instance ``0.043 ± 0.014``: as many decimals as two digits of the error have, and at most four significant
+        digits; the number alone where the error is not known.
+    """
+    if math.isnan(error):
+        return number(value)
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return f"{number(value)} ± {number(error, 2)}"
+    return f"{number(round(value, 1 - math.floor(math.log10(error))))} ± {number(error, 2)}"
+
+
+def percent(share: float) -> str:
+    """Write a share in percent.
+
+    Args:
+        share: A share, 0 to 1.
+
+    Returns:
+        For instance ``97.3 %``; only all is 100.
+    """
+    text = number(100 * share, 3)
+    return f"{'over 99.9' if text == '100' and share < 1 else text} %"
 
 
 def ratio_text(value: float, sd: float = float("nan"), seeds: int = 0) -> str:

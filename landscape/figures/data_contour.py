@@ -14,6 +14,8 @@ from landscape.figures.data import Scale, number, round_values, scaled
 from landscape.figures.data_surface import SurfacePanel
 from landscape.records.base import FloatArray
 
+_LABEL = (0.2, 0.13)  # room that a label takes, in half-widths and half-heights of a plane
+
 
 @dataclass(frozen=True, slots=True)
 class IsoLine:
@@ -139,7 +141,7 @@ def label_places(panel: SurfacePanel, lines: Sequence[IsoLine]) -> list[tuple[fl
         order = np.argsort(
             np.where(inside_ok, -(inside @ np.array([0.5, 1.0])) / np.linalg.norm(inside, axis=1).clip(1e-9), np.inf)
         )
-        free = (k for k in order[: inside_ok.sum()] if all(np.abs(inside[k] - t).max() > 0.13 for t in taken))
+        free = (k for k in order[: inside_ok.sum()] if all((np.abs(inside[k] - t) > _LABEL).any() for t in taken))
         best = next(free, None)
         if best is not None:
             taken.append(inside[best])

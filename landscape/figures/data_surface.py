@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landscape.errors import UsageError
-from landscape.figures.data import Scale, number, scaled
+from landscape.figures.data import Scale, number, scaled, with_error
 from landscape.records import Surface
 from landscape.records.base import BoolArray, FloatArray
 
@@ -25,6 +25,7 @@ class Point:
         beta: Multiplier of the second direction.
         loss: Loss.
         sem: Standard error of the loss; NaN where unknown.
+        delta_sem: Standard error of its difference from the center's loss.
         accuracy: Fraction classified right; NaN where unknown.
     """
 
@@ -32,6 +33,7 @@ class Point:
     beta: float
     loss: float
     sem: float
+    delta_sem: float
     accuracy: float
 
 
@@ -47,6 +49,7 @@ class SurfacePanel:
         beta: Multipliers of the second direction, shape ``(n_beta,)``.
         loss: Shape ``(n_beta, n_alpha)``; NaN is a gap.
         loss_sem: Standard error of the loss.
+        delta_sem: Standard error of its difference from the center's loss.
         accuracy: Fraction classified right.
         interpolated: True for cells whose value was not measured.
         center: The checkpoint itself, evaluated outside the grid.
@@ -63,6 +66,7 @@ class SurfacePanel:
     beta: FloatArray
     loss: FloatArray
     loss_sem: FloatArray
+    delta_sem: FloatArray
     accuracy: FloatArray
     interpolated: BoolArray
     center: Point
@@ -75,6 +79,11 @@ class SurfacePanel:
     def gaps(self) -> int:
         """Cells drawn as nothing."""
         return self.not_finite + self.not_done
+
+    @property
+    def measured(self) -> int:
+        """Cells whose value was measured, finite or not."""
+        return self.loss.size - self.not_done - int(self.interpolated.sum())
 
     @property
     def is_line(self) -> bool:
@@ -176,9 +185,10 @@ def _panel(surface: Surface, pair: int, index: int, label: str) -> SurfacePanel:
         beta=surface.grid.beta,
         loss=loss.T,
         loss_sem=np.where(finite, surface.loss_sem[pair], np.nan).T,
+        delta_sem=np.where(finite, surface.delta_sem[pair], np.nan).T,
         accuracy=np.where(finite, surface.accuracy[pair], np.nan).T,
         interpolated=(finite & ~surface.measured[pair]).T,
-        center=Point(0.0, 0.0, surface.center.loss, surface.center.loss_sem, surface.center.accuracy),
+        center=Point(0.0, 0.0, surface.center.loss, surface.center.loss_sem, 0.0, surface.center.accuracy),
         lowest=_point(surface, pair, int(np.nanargmin(measured))) if found else None,
         largest=_point(surface, pair, int(np.nanargmax(measured))) if found else None,
         not_finite=int((surface.done[pair] & ~finite).sum()),
@@ -194,28 +204,35 @@ def _point(surface: Surface, pair: int, cell: int) -> Point:
         float(surface.grid.beta[j]),
         float(surface.loss[at]),
         float(surface.loss_sem[at]),
+        float(surface.delta_sem[at]),
         float(surface.accuracy[at]),
     )
 
 
 def cell_text(panel: SurfacePanel) -> list[list[str]]:
-    """Write what hovering over a cell says after its loss: the loss with its error, the accuracy, how it was found.
+    """Write what hovering over a cell says after "loss".
 
     Args:
         panel: A plane.
 
     Returns:
-        Text by ``[i_beta][i_alpha]``; empty at gaps.
+        Loss, difference from the center, accuracy, each with its error, and how it was found, by ``[i_beta][i_alpha]``;
+        empty at gaps.
     """
-    rows = []
-    for values in zip(panel.loss, panel.loss_sem, panel.accuracy, panel.interpolated, strict=True):
-        rows.append([_cell(float(a), float(b), float(c), bool(d)) for a, b, c, d in zip(*values, strict=True)])
-    return rows
+    matrices = (panel.loss, panel.loss_sem, panel.delta_sem, panel.accuracy, panel.interpolated)
+    return [
+        [_cell(*(float(v) for v in cell), center=panel.center.loss) for cell in zip(*row, strict=True)]
+        for row in zip(*matrices, strict=True)
+    ]
 
 
-def _cell(loss: float, sem: float, accuracy: float, interpolated: bool) -> str:
+def _cell(loss: float, sem: float, delta_sem: float, accuracy: float, interpolated: float, *, center: float) -> str:
     if math.isnan(loss):
         return ""
-    text = number(loss) + ("" if math.isnan(sem) else f" ± {number(sem, 2)}")
-    text += "" if math.isnan(accuracy) else f"<br>accuracy {number(accuracy, 3)}"
-    return text + ("<br>interpolated" if interpolated else "<br>measured")
+    lines = [with_error(loss, sem)]
+    if math.isfinite(center) and loss != center:
+        sign = "+" if loss > center else ""
+        lines.append(f"{sign}{with_error(loss - center, delta_sem)} from the center")
+    if not math.isnan(accuracy):
+        lines.append(f"accuracy {number(accuracy, 3)}")
+    return "<br>".join([*lines, "interpolated" if interpolated else "measured"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from landscape.figures.arrangement import arranged
 from landscape.figures.data import WITH_BN, WITHOUT_BN, Scale, number, scaled
 from landscape.figures.data_band import AXES, BandCurves, BandPanel, Curve, Show, axis_end, axis_note, stretches
 from landscape.figures.data_contour import axis_limits, iso_lines, label_places, levels, loss_range, ticks
@@ -32,24 +34,27 @@ def surfaces_image(panels: Sequence[SurfacePanel], *, scale: Scale, title: str, 
     Returns:
         The figure, with its own canvas.
     """
-    columns = len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 4 if len(panels) % 4 == 0 else 3
-    rows = -(-len(panels) // columns)
-    figure = _figure(max(3.5 * columns + 1.2, 5.5), 3.5 * rows + 1.0)
+    places = arranged(panels)
+    figure = _figure(max(3.5 * places.columns + 1.2, 5.5), 3.5 * places.rows + 1.0)
     limits = loss_range(panels, scale)
     low, high = (float(v) for v in scaled(np.array(limits), scale))
-    axes = figure.subplots(rows, columns, squeeze=False)
+    axes = figure.subplots(places.rows, places.columns, squeeze=False)
     norm = Normalize(low, high)
-    for ax, panel in zip(axes.flat, panels, strict=False):
+    for slot, panel in zip(places.slots, places.panels, strict=True):
+        ax = axes.flat[slot]
         _curve(ax, panel, scale, limits) if panel.is_line else _plane(ax, panel, scale, limits, norm)
         ax.set_title(panel.title(scale), fontsize=10)
-    for ax in list(axes.flat)[len(panels) :]:
-        ax.set_visible(False)
+    for slot in set(range(axes.size)) - set(places.slots):
+        axes.flat[slot].set_visible(False)
     if not all(panel.is_line for panel in panels):
         at, text = ticks(limits, scale)
         bar = figure.colorbar(ScalarMappable(norm, "viridis"), ax=list(axes.flat), shrink=0.8, pad=0.02, label="loss")
         bar.set_ticks(at, labels=text)
         bar.ax.minorticks_off()
-    _title(figure, title, " · ".join(part for part in (conditions, "◆ center", "○ lowest cell") if part))
+    marks = ["◆ center", "○ lowest cell"] + ["dots are measured cells"] * any(
+        panel.interpolated.any() for panel in panels
+    )
+    _title(figure, title, " · ".join(part for part in (conditions, *marks) if part))
     return figure
 
 
@@ -67,7 +72,7 @@ def _title(figure: Figure, title: str, line: str) -> None:
 
 def _wrapped(text: str, width: int) -> list[str]:
     lines = [""]
-    for part in text.split(" · ") if text else []:
+    for part in (line for phrase in text.split(" · ") for line in textwrap.wrap(phrase, width)):
         joined = f"{lines[-1]} · {part}" if lines[-1] else part
         lines = [*lines[:-1], joined] if len(joined) <= width or not lines[-1] else [*lines, part]
     return [line for line in lines if line]
@@ -84,8 +89,8 @@ def _plane(ax: Axes, panel: SurfacePanel, scale: Scale, limits: tuple[float, flo
             ax.plot(part[:, 0], part[:, 1], color="white", linewidth=0.8, alpha=0.85)
     _labels(ax, panel, scale, limits)
     if panel.interpolated.any():
-        rows, columns = np.nonzero(panel.interpolated)
-        ax.plot(panel.alpha[columns], panel.beta[rows], ".", color="#d4d4d4", markersize=1.2)
+        rows, columns = np.nonzero(~panel.interpolated & np.isfinite(scaled(panel.loss, scale)))
+        ax.plot(panel.alpha[columns], panel.beta[rows], ".", color="#f3e9d2", markeredgewidth=0, markersize=2.6)
     if panel.lowest:
         ax.plot(panel.lowest.alpha, panel.lowest.beta, "o", color="white", markeredgecolor="#222222", markersize=6)
     ax.plot(0, 0, "D", color="#e4572e", markeredgecolor="white", markersize=6)

@@ -181,6 +181,7 @@ def base_layout(place: Frame, headlines: Sequence[dict[str, Any]]) -> dict[str, 
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "size": 13},
         "height": place.height,
+        "meta": {"least": 480 if place.rows == 1 else _FRAME + 230 * place.rows},  # [px]; a page reads it
         "margin": {"l": 56, "r": 16, "t": 38, "b": 72},
         "legend": {"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "yref": "container", "yanchor": "bottom"},
         "hoverlabel": {"font": {"family": FONT}},

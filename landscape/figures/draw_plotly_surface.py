@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from landscape.figures.arrangement import Arrangement, arranged
 from landscape.figures.data import Scale, number, scaled
 from landscape.figures.data_contour import axis_limits, iso_lines, label_places, levels, loss_range, ticks
 from landscape.figures.data_surface import SurfacePanel
@@ -19,33 +20,41 @@ _EYE = {"x": 0.95, "y": -1.12, "z": 1.0}
 _LOOK_AT = {"x": 0, "y": 0, "z": -0.2}
 
 
-def draw_surfaces(panels: Sequence[SurfacePanel], *, scale: Scale = "log", view: View = "surface") -> Drawing:
+def draw_surfaces(
+    panels: Sequence[SurfacePanel],
+    *,
+    scale: Scale = "log",
+    view: View = "surface",
+    limits: tuple[float, float] | None = None,
+) -> Drawing:
     """Draw planes side by side.
 
     Args:
         panels: The planes; one scale of colours serves them all.
         scale: Kind of loss axis.
         view: Interactive surfaces, or seen from above with iso-lines.
+        limits: Smallest and largest loss of the scale; by default those of the panels.
 
     Returns:
         The drawing. A plane with a single row is drawn as a curve in both views.
     """
-    kinds = [_kind(panel, scale, view) for panel in panels]
-    limits = loss_range(panels, scale)
+    places = arranged(panels)
+    kinds = [_kind(panel, scale, view) for panel in places.panels]
+    limits = loss_range(panels, scale) if limits is None else limits
     data: list[dict[str, Any]] = []
-    for number_, (panel, kind) in enumerate(zip(panels, kinds, strict=True)):
+    for number_, (panel, kind) in enumerate(zip(places.panels, kinds, strict=True)):
         draw = {SCENE: scene_traces, PLANE: plane_traces, CURVE: curve_traces}[kind]
         axes = {"scene": _axis("scene", number_)} if kind == SCENE else _plane_axes(number_)
         data += [trace | axes for trace in draw(panel, scale, limits)]
     _name_once(data)
-    wide_columns = len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 4 if len(panels) % 4 == 0 else 3
     row = {1: 560, 2: 440}.get(len(panels), 340)
     gap = 30 if set(kinds) == {SCENE} else 88
-    inset = 0.13 if wide_columns == 2 and PLANE in kinds else 0.0  # squares stand close together
-    shape = frame(len(panels), columns=wide_columns, row_height=row, gap_x=0.04, gap=gap, inset=inset)
-    wide = _layout(panels, kinds, scale, limits, shape)
-    tall = frame(len(panels), columns=1, row_height=300, gap=gap)
-    narrow = _layout(panels, kinds, scale, limits, tall)
+    inset = 0.13 if places.columns == 2 and PLANE in kinds else 0.0  # squares stand close together
+    slots = places.rows * places.columns
+    shape = frame(slots, columns=places.columns, row_height=row, gap_x=0.04, gap=gap, inset=inset)
+    wide = _layout(places, kinds, scale, limits, shape)
+    below = Arrangement(places.panels, 1, tuple(range(len(panels))))
+    narrow = _layout(below, kinds, scale, limits, frame(len(panels), columns=1, row_height=300, gap=gap))
     _lay_bar_down(narrow)
     return Drawing(data, wide, narrow, flat=SCENE not in kinds)
 
@@ -74,30 +83,25 @@ def _name_once(data: list[dict[str, Any]]) -> None:
 
 
 def _layout(
-    panels: Sequence[SurfacePanel],
+    places: Arrangement,
     kinds: list[str],
     scale: Scale,
     limits: tuple[float, float],
-    place: Frame,
+    shape: Frame,
 ) -> dict[str, Any]:
-    layout = base_layout(place, [place.headline(i, panel.title(scale)) for i, panel in enumerate(panels)])
-    for i, (panel, kind) in enumerate(zip(panels, kinds, strict=True)):
+    titles = [shape.headline(slot, panel.title(scale)) for panel, slot in zip(places.panels, places.slots, strict=True)]
+    layout = base_layout(shape, titles)
+    kind_at = dict(zip(places.slots, kinds, strict=True))
+    for i, (panel, slot, kind) in enumerate(zip(places.panels, places.slots, kinds, strict=True)):
         if kind == SCENE:
-            across, up = place.domain(i)
-            away = min(max(1.5 / place.aspect, 1.0), 1.4)  # a narrow scene is seen from farther away
-            layout[_axis("scene", i)] = _scene(panel, scale, limits) | {
-                "domain": {"x": across, "y": up},
-                "camera": {"eye": {k: round(v * away, 3) for k, v in _EYE.items()}, "center": _LOOK_AT},
-            }
-            if place.columns > 2:  # a narrow scene would cut it off, and the colour bar says it too
-                layout[_axis("scene", i)]["zaxis"]["title"] = {"text": ""}
+            layout[_axis("scene", i)] = _scene(panel, scale, limits, shape, slot)
             continue
-        x, y = _flat_axes(panel, kind, scale, place.domain(i), i)
+        x, y = _flat_axes(panel, kind, scale, shape.domain(slot), i)
         if kind == CURVE:
             y["range"] = list(axis_limits(limits, scale))
-        if i % place.columns and kind == kinds[i - 1]:
+        if slot % shape.columns and kind == kind_at.get(slot - 1):
             del y["title"]
-        if i + place.columns < len(panels) and kind == kinds[i + place.columns]:
+        if kind == kind_at.get(slot + shape.columns):
             del x["title"]
         layout[_axis("xaxis", i)], layout[_axis("yaxis", i)] = x, y
         if kind == PLANE:
@@ -110,6 +114,8 @@ def _layout(
 
 
 def _lay_bar_down(layout: dict[str, Any]) -> None:
+    for scene in (layout[key] for key in layout if key.startswith("scene")):
+        scene["zaxis"]["title"] = {"text": ""}  # cut off at the edge, and the bar says it
     if "coloraxis" in layout:
         place = {"orientation": "h", "x": 0.5, "y": 1, "yref": "container", "yanchor": "top", "len": 1, "thickness": 10}
         layout["coloraxis"]["colorbar"] |= place
@@ -130,7 +136,7 @@ def _coloraxis(limits: tuple[float, float], scale: Scale) -> dict[str, Any]:
     return {"colorscale": "Viridis", "cmin": low, "cmax": high, "colorbar": bar | look}
 
 
-def _scene(panel: SurfacePanel, scale: Scale, limits: tuple[float, float]) -> dict[str, Any]:
+def _scene(panel: SurfacePanel, scale: Scale, limits: tuple[float, float], shape: Frame, slot: int) -> dict[str, Any]:
     at, text = ticks(limits, scale, most=5)
     floor, high = floor_and_top(limits, scale)
     margin = 0.02 * (high - floor)  # what lies on the very edge of a scene is cut off
@@ -142,8 +148,14 @@ def _scene(panel: SurfacePanel, scale: Scale, limits: tuple[float, float]) -> di
         for name, title in (("x", "α"), ("y", "β"), ("z", "loss"))
     }
     axes["zaxis"] |= {"tickvals": at, "ticktext": text, "range": [floor - margin, high + margin], "zeroline": False}
+    if shape.columns > 2:  # a narrow scene would cut it off, and the colour bar says it too
+        axes["zaxis"]["title"] = {"text": ""}
+    across, up = shape.domain(slot)
+    away = min(max(1.5 / shape.aspect, 1.0), 1.4)  # a narrow scene is seen from farther away
     return {
         **axes,
+        "domain": {"x": across, "y": up},
+        "camera": {"eye": {k: round(v * away, 3) for k, v in _EYE.items()}, "center": _LOOK_AT},
         "aspectmode": "manual",
         "aspectratio": {"x": spans[0] / max(spans), "y": spans[1] / max(spans), "z": 0.7},
     }

@@ -244,9 +244,11 @@ def _table_html(table: Table) -> str:
     head = cells(table.header, "th")
     body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in table.rows)
     note = f'<p class="small">{escape(table.note)}</p>' if table.note else ""
+    names = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in table.definitions)
+    meaning = f'<details class="meaning"><summary>What the rows mean</summary><dl>{names}</dl></details>'
     return (
         f'<div class="table"><table><caption>{escape(table.caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}{meaning if names else ''}"
     )
 
 

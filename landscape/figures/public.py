@@ -18,6 +18,7 @@ from landscape.figures.draw_plotly import figure
 from landscape.figures.draw_plotly_band import draw_bands
 from landscape.figures.draw_plotly_surface import View, draw_surfaces
 from landscape.figures.text_band import band_title
+from landscape.figures.text_sampling import sampling_sentence
 from landscape.figures.text_surface import surface_conditions, surface_title
 from landscape.records import LossBand, Surface, VariantBands
 
@@ -45,7 +46,12 @@ def surface(
     """
     many = [surfaces] if isinstance(surfaces, Surface) else list(surfaces)
     drawn = figure(draw_surfaces(surface_panels(many, labels), scale=scale, view=view))
-    return _titled(drawn, f"{surface_title(many)}<br><sub>{' · '.join(surface_conditions(many))}</sub>")
+    return _titled(drawn, f"{surface_title(many)}<br><sub>{_below_title(many)}</sub>")
+
+
+def _below_title(surfaces: Sequence[Surface]) -> str:
+    sampling = [text.rstrip(".") for text in sampling_sentence(surfaces)]
+    return " · ".join([*surface_conditions(surfaces), *(part for text in sampling for part in text.split("; "))])
 
 
 def band(
@@ -112,8 +118,8 @@ def write_surface_png(
         UsageError: There is no surface, or the labels do not fit them.
     """
     many = [surfaces] if isinstance(surfaces, Surface) else list(surfaces)
-    title, conditions = surface_title(many), " · ".join(surface_conditions(many))
-    image = surfaces_image(surface_panels(many, labels), scale=scale, title=title, conditions=conditions)
+    title, line = surface_title(many), _below_title(many)
+    image = surfaces_image(surface_panels(many, labels), scale=scale, title=title, conditions=line)
     target = Path(path)
     with replacing(target) as partial:
         image.savefig(partial, dpi=dpi, format=target.suffix[1:] or "png")

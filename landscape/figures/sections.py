@@ -9,6 +9,7 @@ from typing import Literal, cast
 
 from landscape.figures.data import Facts, Scale, Table, count
 from landscape.figures.data_band import MOST_POINTS, BandPanel, Members, Show, band_panels
+from landscape.figures.data_contour import loss_range
 from landscape.figures.data_surface import SurfacePanel, surface_labels, surface_panels
 from landscape.figures.draw_plotly import Drawing
 from landscape.figures.draw_plotly_band import draw_bands
@@ -23,8 +24,10 @@ from landscape.figures.text_band import (
     band_table,
     band_title,
 )
+from landscape.figures.text_metrics import metrics_table
+from landscape.figures.text_modes import modes_table
+from landscape.figures.text_sampling import surface_assumed
 from landscape.figures.text_surface import (
-    surface_assumed,
     surface_conditions,
     surface_facts,
     surface_summary,
@@ -109,9 +112,10 @@ def surface_section(
     if control is not None:
         controls.append(control)
     views = {
-        values: _view(dict(zip([c.name for c in controls], values, strict=True)), chosen)
+        values: _view(dict(zip([c.name for c in controls], values, strict=True)), chosen, panels)
         for values in itertools.product(*([value for value, _ in c.options] for c in controls))
     }
+    tables = (modes_table(many, names), surface_table(panels), metrics_table(many, names))
     return Section(
         title=surface_title(many) if title is None else title,
         finding=surface_summary(many, names),
@@ -119,15 +123,16 @@ def surface_section(
         notes=surface_assumed(many),
         controls=tuple(controls),
         views=views,
-        tables=(surface_table(panels),),
+        tables=tuple(table for table in tables if table is not None),
         facts=tuple(group for s, name in zip(many, names, strict=True) for group in surface_facts(s, name)),
     )
 
 
-def _view(state: dict[str, str], chosen: dict[str, list[SurfacePanel]]) -> Drawing:
+def _view(state: dict[str, str], chosen: dict[str, list[SurfacePanel]], every: Sequence[SurfacePanel]) -> Drawing:
     scale: Scale = "linear" if state["scale"] == "linear" else "log"
     view: View = "contour" if state.get("view") == "contour" else "surface"
-    return draw_surfaces(chosen[state.get("pair", "all")], scale=scale, view=view)
+    # a pair alone keeps the colours that it has among the others
+    return draw_surfaces(chosen[state.get("pair", "all")], scale=scale, view=view, limits=loss_range(every, scale))
 
 
 def _pair_choice(

@@ -6,14 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from landscape.figures.data import Facts, Table, count, data_words, facts, listed, number
+from landscape.figures.data import Facts, Table, count, data_words, facts, listed, number, with_error
 from landscape.figures.data_surface import Point, SurfacePanel, surface_labels, surface_panels
+from landscape.figures.text_metrics import share_sentence
+from landscape.figures.text_modes import modes_summary
+from landscape.figures.text_sampling import sampling_sentence
 from landscape.records import Surface
 
 _NETWORK = ("model", "model_options", "model_hash")
 _DATA = ("dataset", "split", "limit", "examples", "normalization", "image_size", "channels")
 _MEASUREMENT = ("loss", "bn", "has_batchnorm", "batch_size", "precision", "seed")
 _PLANES = ("normalize", "orthogonal", "directions")
+_SAID = ("sampling_notes", "precision_error")  # as notes above the figure
 _HIDDEN = ("grid_alpha", "grid_beta")  # said as ranges
 VERDICT = (
     "This network has BatchNorm: how the surface looks depends on whose statistics it uses away from the center. "
@@ -47,77 +51,76 @@ def surface_summary(surfaces: Surface | Sequence[Surface], labels: Sequence[str]
         labels: Their names; by default what tells them apart.
 
     Returns:
-        Sentences; one line per surface.
+        Sentences; one line per surface, then one for every two BN modes of one network.
     """
     many = [surfaces] if isinstance(surfaces, Surface) else list(surfaces)
     names = surface_labels(many) if labels is None else labels
     panels = surface_panels(many, names)
-    groups = [_finding(s, [p for p in panels if p.surface == i]) for i, s in enumerate(many)]
-    return "\n".join(f"{name}: {group}" if name else group for name, group in zip(names, groups, strict=True))
+    alone = len(many) == 1
+    groups = [_finding(s, [p for p in panels if p.surface == i], alone=alone) for i, s in enumerate(many)]
+    if not _sampled_together(many):
+        groups = [" ".join([group, *sampling_sentence([s])]) for group, s in zip(groups, many, strict=True)]
+    lines = [f"{name}: {group}" if name else group for name, group in zip(names, groups, strict=True)]
+    shared = sampling_sentence(many) if _sampled_together(many) else ()
+    return "\n".join([*lines, *modes_summary(many, names), *shared])
 
 
-def _finding(surface: Surface, panels: list[SurfacePanel]) -> str:
-    center = surface.center
-    parts = [
-        f"The loss at the center is {_loss(center.loss, center.loss_sem)}"
-        + ("" if math.isnan(center.accuracy) else f", the accuracy {number(center.accuracy, 3)}")
-        + (f", over {count(center.examples, 'example')}." if center.examples else ".")
-    ]
-    largest = [panel.largest for panel in panels if panel.largest]
-    if largest:
-        top = [point.loss for point in largest]
-        one = f"The largest loss on its plane is {number(max(top))}."
-        span = f"{number(min(top))} and {number(max(top))}"
-        parts.append(
-            one if len(top) == 1 else f"The largest loss of each of its {len(panels)} planes lies between {span}."
-        )
-    low = min((p for p in panels if p.lowest), key=lambda p: p.lowest.loss if p.lowest else math.inf, default=None)
-    if low is not None and low.lowest is not None:
-        place = f" of pair {low.pair + 1}" if len(panels) > 1 else ""
-        parts.append(f"The lowest cell has {number(low.lowest.loss)}, at {_place(low.lowest)}{place}.")
+def _sampled_together(surfaces: Sequence[Surface]) -> bool:
+    """Whether one sentence about measured cells serves several surfaces."""
+    return len(surfaces) > 1 and len({surface.grid.shape for surface in surfaces}) == 1
+
+
+def _finding(surface: Surface, panels: list[SurfacePanel], *, alone: bool) -> str:
     gaps = sum(panel.gaps for panel in panels)
-    if gaps:
-        parts.append(f"{count(gaps, 'cell')} of {surface.loss.size:,} {'is a gap' if gaps == 1 else 'are gaps'}.")
-    filled = sum(int(panel.interpolated.sum()) for panel in panels)
-    if filled:
-        parts.append(f"{count(filled, 'cell')} of {surface.loss.size:,} interpolated, not measured.")
-    return " ".join(parts)
-
-
-def surface_assumed(surfaces: Sequence[Surface]) -> tuple[str, ...]:
-    """Collect what was assumed about the checkpoints, and the warnings: both belong beside the center's loss.
-
-    Args:
-        surfaces: Surfaces drawn together.
-
-    Returns:
-        Sentences, each once.
-    """
-    texts: list[str] = []
-    for surface in surfaces:
-        texts += [f"Assumed: {text}" for text in _sentences(surface.provenance.get("assumed"))]
-        texts += [f"Warning: {text}" for text in _sentences(surface.provenance.get("warnings"))]
-        if surface.at_chance:
-            texts.append(_chance(surface))
-        if surface.recipe.get("bn") == "batch" and surface.recipe.get("batch_size") == surface.recipe.get("examples"):
-            texts.append("One batch holds all examples: BN modes batch and recalibrated are the same function then.")
-        if surface.checks.get("ok") is False:
-            texts.append("Warning: a geometry check failed; the folded block below the figure lists them.")
-        if surface.grid.center is None:
-            texts.append("The grid has no cell at the center: the center's loss comes from its own evaluation.")
-    return tuple(dict.fromkeys(texts))
-
-
-def _chance(surface: Surface) -> str:
-    text = (
-        f"Warning: the accuracy at the center, {number(surface.center.accuracy, 3)}, is that of guessing among "
-        f"{surface.recipe['classes']} classes"
+    are = f"{count(gaps, 'cell')} of {surface.loss.size:,} {'is a gap' if gaps == 1 else 'are gaps'}."
+    rest = [are] if gaps else []
+    if alone:
+        return " ".join(
+            [_center(surface), *_largest(panels), *_lowest(surface, panels), *share_sentence(surface), *rest]
+        )
+    center, top = surface.center, [panel.largest.loss for panel in panels if panel.largest]
+    short = (
+        f"loss {with_error(center.loss, center.loss_sem)} at the center"  # the tables say more: figures stay in sight
     )
-    return text + ("; what was assumed may be wrong." if surface.provenance.get("assumed") else ".")
+    short += "" if math.isnan(center.accuracy) else f", accuracy {number(center.accuracy, 3)}"
+    if top:
+        span = number(min(top)) if len(top) == 1 else f"{number(min(top))} to {number(max(top))}"
+        short += f"; largest loss of {'its plane' if len(panels) == 1 else f'each of its {len(panels)} planes'} {span}"
+    return " ".join([f"{short}.", *rest])
 
 
-def _sentences(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else [str(text) for text in value or ()]
+def _center(surface: Surface) -> str:
+    center = surface.center
+    over = f"over {count(center.examples, 'example')}" if center.examples else ""
+    error = "" if math.isnan(center.loss_sem) else " ".join(f"(standard error {over}".split()) + ")"
+    text = " ".join(f"The loss at the center is {with_error(center.loss, center.loss_sem)} {error or over}".split())
+    return text + ("." if math.isnan(center.accuracy) else f", the accuracy {number(center.accuracy, 3)}.")
+
+
+def _largest(panels: list[SurfacePanel]) -> list[str]:
+    top = [panel.largest.loss for panel in panels if panel.largest]
+    if not top:
+        return []
+    if len(top) == 1:
+        return [f"The largest loss on its plane is {number(top[0])}."]
+    span = f"{number(min(top))} and {number(max(top))}"
+    return [f"The largest loss of each of its {len(panels)} planes lies between {span}."]
+
+
+def _lowest(surface: Surface, panels: list[SurfacePanel]) -> list[str]:
+    found = [(panel.lowest, panel) for panel in panels if panel.lowest]
+    if not found or math.isnan(surface.center.loss):
+        return []
+    point, panel = min(found, key=lambda pair: pair[0].loss)
+    below = sum(low.loss < surface.center.loss for low, _ in found)
+    if not below:
+        return ["No measured cell lies below the center."]
+    depth = number(surface.center.loss - point.loss, 2)
+    depth += "" if math.isnan(point.delta_sem) else f" ± {number(point.delta_sem, 2)}"
+    text = f"The lowest cell has {number(point.loss)}, {depth} below the center, at {_place(point)}"
+    if len(panels) == 1:
+        return [f"{text}."]
+    return [f"{text} of pair {panel.pair + 1}; cells below the center are on {below} of {len(panels)} planes."]
 
 
 def surface_conditions(surfaces: Sequence[Surface]) -> tuple[str, ...]:
@@ -158,34 +161,32 @@ def surface_table(panels: Sequence[SurfacePanel]) -> Table:
     Returns:
         One row per plane.
     """
-    header = ("plane", "center", "lowest", "at α, β", "largest", "at α, β", "gaps", "interpolated")
+    header = ("plane", "center", "lowest", "at α, β", "largest", "at α, β", "gaps", "measured")
     rows = tuple(
         (
             panel.name,
-            _loss(panel.center.loss, panel.center.sem),
+            with_error(panel.center.loss, panel.center.sem),
             *_cells(panel.lowest),
             *_cells(panel.largest),
             f"{panel.gaps:,}",
-            f"{int(panel.interpolated.sum()):,}",
+            f"{panel.measured:,}",
         )
         for panel in panels
     )
     note = (
-        "Loss ± standard error over examples. Lowest and largest are measured cells; gaps are not done or not finite."
+        "Loss ± standard error over examples: how far it would move with others. All cells share their examples, so "
+        "the shape is surer than the level: pointing at a cell gives its difference from the center, with the paired "
+        "error. Lowest and largest are measured cells; gaps are not done or not finite."
     )
     return Table("Loss on each plane", header, rows, note=note)
 
 
 def _cells(point: Point | None) -> tuple[str, str]:
-    return (_loss(point.loss, point.sem), _place(point, "")) if point else ("–", "–")
+    return (with_error(point.loss, point.sem), _place(point, "")) if point else ("–", "–")
 
 
 def _place(point: Point, words: str = "alpha {}, beta {}") -> str:
     return (words or "{}, {}").format(number(point.alpha, 3), number(point.beta, 3))
-
-
-def _loss(loss: float, sem: float) -> str:
-    return number(loss) + ("" if math.isnan(sem) else f" ± {number(sem, 2)}")
 
 
 def surface_facts(surface: Surface, label: str = "") -> tuple[Facts, ...]:
@@ -207,7 +208,7 @@ def surface_facts(surface: Surface, label: str = "") -> tuple[Facts, ...]:
         facts("Data", recipe, _DATA),
         Facts("Measurement", measurement + verdict),
         Facts("Planes", facts("", recipe, _PLANES).items + _grid(surface)),
-        facts("Geometry checks", surface.checks),
+        facts("Geometry checks", {k: v for k, v in surface.checks.items() if k not in _SAID}),
         facts("Other settings", {k: v for k, v in recipe.items() if k not in known}),
         facts("Execution", surface.execution),
         facts("Environment", surface.environment),

@@ -12,9 +12,10 @@ from landscape.figures.data import Scale, number, scaled
 from landscape.figures.data_contour import IsoLine, iso_lines, levels
 from landscape.figures.data_surface import SurfacePanel, cell_text
 from landscape.figures.draw_plotly import nested
+from landscape.records.base import FloatArray, IntArray
 
 _HOVER = "alpha %{x:.3g}<br>beta %{y:.3g}<br>loss %{text}<extra></extra>"
-_CENTER, _LOWEST, _FILLED = "#e4572e", "#ffffff", "#d4d4d4"
+_CENTER, _LOWEST, _MEASURED = "#e4572e", "#ffffff", "#f3e9d2"
 _SILENT = {"hoverinfo": "skip"}
 
 
@@ -61,12 +62,18 @@ def scene_traces(panel: SurfacePanel, scale: Scale, limits: tuple[float, float])
     if lines:
         yield _floor_lines(lines, scale, floor)
     if panel.interpolated.any():
-        rows, columns = np.nonzero(panel.interpolated & np.isfinite(z))
+        rows, columns = _measured(panel, z)
         place = {"x": nested(panel.alpha[columns]), "y": nested(panel.beta[rows]), "z": nested(z[rows, columns])}
-        look = {"size": 1.6, "color": _FILLED}
-        yield {"type": "scatter3d", "mode": "markers", "name": "interpolated cell", **place, "marker": look} | _SILENT
+        look = {"size": 2.5, "color": _MEASURED, "line": {"color": "#444444", "width": 1}}
+        yield {"type": "scatter3d", "mode": "markers", "name": "measured cell", **place, "marker": look} | _SILENT
     for mark in _marks(panel, scale, "scatter3d"):  # on the surface, and on the floor where nothing hides it
         yield mark | {key: mark[key] * 2 for key in ("x", "y", "text")} | {"z": [*mark["z"], floor]}
+
+
+def _measured(panel: SurfacePanel, z: FloatArray) -> tuple[IntArray, IntArray]:
+    """Rows and columns of the cells that are drawn and were measured."""
+    rows, columns = np.nonzero(~panel.interpolated & np.isfinite(z))
+    return rows, columns
 
 
 def _floor_lines(lines: tuple[IsoLine, ...], scale: Scale, floor: float) -> dict[str, Any]:
@@ -144,10 +151,10 @@ def plane_traces(panel: SurfacePanel, scale: Scale, limits: tuple[float, float])
         look = {"color": "rgba(255,255,255,0.85)", "width": 1.2}
         yield {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": look} | _SILENT
     if panel.interpolated.any():
-        rows, columns = np.nonzero(panel.interpolated & np.isfinite(z))
+        rows, columns = _measured(panel, z)
         place = {"x": nested(panel.alpha[columns]), "y": nested(panel.beta[rows])}
-        look = {"size": 2.5, "color": _FILLED}
-        yield {"type": "scatter", "mode": "markers", "name": "interpolated cell", **place, "marker": look} | _SILENT
+        look = {"size": 4, "color": _MEASURED, "line": {"color": "#444444", "width": 0.75}}
+        yield {"type": "scatter", "mode": "markers", "name": "measured cell", **place, "marker": look} | _SILENT
     yield from _marks(panel, scale, "scatter")
 
 

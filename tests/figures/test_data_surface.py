@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from landscape.errors import UsageError
-from landscape.figures.data import fact_text, number, ratio_text, round_values, scaled
+from landscape.figures.data import fact_text, number, percent, ratio_text, round_values, scaled, with_error
 from landscape.figures.data_contour import iso_lines, label_places, levels, loss_range, ticks
 from landscape.figures.data_surface import cell_text, surface_labels, surface_panels
 from landscape.records import Grid, Measurement
@@ -45,16 +45,18 @@ def test_gaps_are_what_is_not_done_or_not_finite_and_nothing_else(make_surface):
 
 def test_interpolated_cells_are_marked_and_are_neither_lowest_nor_largest(make_surface):
     surface = make_surface(1)
-    loss, measured, sem = surface.loss.copy(), surface.measured.copy(), surface.loss_sem.copy()
+    loss, measured = surface.loss.copy(), surface.measured.copy()
     loss[0, 2, 3], loss[0, 1, 1] = 0.0, 99.0
-    for cell in ((0, 2, 3), (0, 1, 1)):
-        measured[cell], sem[cell] = False, np.nan
-    (panel,) = surface_panels([dataclasses.replace(surface, loss=loss, measured=measured, loss_sem=sem)])
+    measured[0, [2, 1], [3, 1]] = False
+    sems = {name: np.where(measured, getattr(surface, name), np.nan) for name in ("loss_sem", "delta_sem")}
+    (panel,) = surface_panels([dataclasses.replace(surface, loss=loss, measured=measured, **sems)])
     assert np.argwhere(panel.interpolated).tolist() == [[1, 1], [3, 2]]
     assert (panel.lowest.loss, panel.largest.loss) == (1 + 3 * (1 / 6) ** 2, 2.75)
     text = cell_text(panel)
-    assert text[1][1] == "99<br>accuracy 0.75<br>interpolated"
-    assert text[0][0] == "2.75 ± 0.25<br>accuracy 0.75<br>measured"
+    assert text[1][1] == "99<br>+98 from the center<br>accuracy 0.75<br>interpolated"
+    assert text[0][0] == "2.75 ± 0.25<br>+1.75 ± 0.12 from the center<br>accuracy 0.75<br>measured"
+    assert text[3][2] == "0<br>−1 from the center<br>accuracy 0.75<br>interpolated"
+    assert panel.measured == 33
 
 
 def test_a_logarithmic_axis_has_no_place_for_zero_and_says_so(make_surface):
@@ -169,7 +171,27 @@ def test_numbers_have_four_digits(value, text):
     assert number(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (0.0433567, 0.0142958, "0.043 ± 0.014"),
+        (92.288, 5.873, "92.3 ± 5.9"),
+        (135.5356, 31.2, "136 ± 31"),
+        (0.000564, 0.0096, "0.0006 ± 0.0096"),
+        (1.0, 0.25, "1 ± 0.25"),
+        (123456.0, 0.25, "1.235e5 ± 0.25"),
+        (1.5, 0.0, "1.5 ± 0"),
+        (-2.0, math.nan, "−2"),
+        (math.inf, 1.0, "∞ ± 1"),
+        (math.nan, math.nan, "–"),
+    ],
+)
+def test_a_number_has_the_decimals_of_its_error(value, error, text):
+    assert with_error(value, error) == text
+
+
 def test_ratios_and_settings_as_text():
+    assert [percent(v) for v in (1.0, 0.99999, 0.1234567, 0.0)] == ["100 %", "over 99.9 %", "12.3 %", "0 %"]
     assert ratio_text(1.0) == "1.00"
     assert ratio_text(2.345, 0.5, 3) == "2.35 ± 0.5 (3 seeds)"
     assert ratio_text(123.4) == "123"

@@ -72,7 +72,7 @@ def test_center_and_lowest_cell_are_marked_at_their_losses(make_surface):
     )
 
 
-def test_gaps_are_null_and_interpolated_cells_are_marked(make_surface):
+def test_gaps_are_null_and_measured_cells_are_marked_where_others_are_not(make_surface):
     record = make_surface(1)
     loss, measured = record.loss.copy(), record.measured.copy()
     loss[0, 4, 0], measured[0, 3, 5] = np.inf, False
@@ -82,9 +82,13 @@ def test_gaps_are_null_and_interpolated_cells_are_marked(make_surface):
         (trace,) = of_type(drawing, view)
         assert trace["z"][0][4] is None
         assert sum(v is None for row in trace["z"] for v in row) == 1
-        (marked,) = [t for t in drawing.data if t.get("name") == "interpolated cell"]
-        assert (marked["x"], marked["y"]) == ([record.grid.alpha[3]], [record.grid.beta[5]])
+        (marked,) = [t for t in drawing.data if t.get("name") == "measured cell"]
+        dots = set(zip(marked["x"], marked["y"], strict=True))
+        assert len(dots) == 33
+        assert not dots & {(1.0, -0.5), (record.grid.alpha[3], record.grid.beta[5])}
         assert "1 gap" in drawing.layout["annotations"][0]["text"]
+    dense = surface_section(record).views["log", "contour"]
+    assert not [t for t in dense.data if t.get("name") == "measured cell"]
 
 
 def odd(make_surface, kind):

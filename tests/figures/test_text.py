@@ -46,19 +46,25 @@ def test_a_surface_with_an_empty_recipe_says_what_is_not_recorded(make_surface):
 def test_the_finding_is_the_record_in_numbers(make_surface):
     """Center 1 +- 0.25; largest 2.75 and 3.75; lowest 1 at the center of pair 1."""
     assert surface_summary(make_surface()) == (
-        "The loss at the center is 1 ± 0.25, the accuracy 0.75, over 128 examples. "
+        "The loss at the center is 1 ± 0.25 (standard error over 128 examples), the accuracy 0.75. "
         "The largest loss of each of its 2 planes lies between 2.75 and 3.75. "
-        "The lowest cell has 1, at alpha 0, beta 0 of pair 1."
+        "No measured cell lies below the center. 100 % of a plane lies below 6."
+    )
+    low = surface_summary(make_surface(center=Measurement(1.5, 0.25, math.nan, 128)))
+    assert "center is 1.5 ± 0.25 (standard error over 128 examples). " in low
+    assert (
+        "The lowest cell has 1, 0.5 ± 0.12 below the center, at alpha 0, beta 0 of pair 1; "
+        "cells below the center are on 1 of 2 planes." in low
     )
     nothing = make_surface(1, loss=np.full((1, 5, 7), np.nan), center=Measurement(math.nan, math.nan, math.nan, 0))
     assert surface_summary(nothing) == "The loss at the center is –. 35 cells of 35 are gaps."
 
 
 def test_table_has_a_row_per_plane(make_surface):
-    (table,) = surface_section(make_surface()).tables
+    table, _ = surface_section(make_surface()).tables
     assert table.rows == (
-        ("pair 1", "1 ± 0.25", "1 ± 0.25", "0, 0", "2.75 ± 0.25", "−1, −0.5", "0", "0"),
-        ("pair 2", "1 ± 0.25", "2 ± 0.25", "0, 0", "3.75 ± 0.25", "−1, −0.5", "0", "0"),
+        ("pair 1", "1 ± 0.25", "1 ± 0.25", "0, 0", "2.75 ± 0.25", "−1, −0.5", "0", "35"),
+        ("pair 2", "1 ± 0.25", "2 ± 0.25", "0, 0", "3.75 ± 0.25", "−1, −0.5", "0", "35"),
     )
 
 

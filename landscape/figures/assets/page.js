@@ -87,7 +87,7 @@
       if (narrow) return wanted;
       const top = this.plot.getBoundingClientRect().top + window.scrollY;
       const room = window.innerHeight - (top < window.innerHeight / 2 ? top : 90) - 62;
-      return Math.max(Math.min(wanted, room), Math.min(wanted, 480));
+      return Math.max(Math.min(wanted, room), Math.min(wanted, (layout.meta && layout.meta.least) || 480));
     }
 
     async draw() {
