@@ -34,6 +34,10 @@ class DataError(LandscapeError):
     """Images that are missing, damaged or of an unexpected form."""
 
 
+class TooFewImagesError(DataError):
+    """Fewer images than were asked for."""
+
+
 class CheckpointError(LandscapeError):
     """A checkpoint that cannot be read, or whose network cannot be told."""
 

@@ -44,8 +44,8 @@ def test_the_extras_are_those_promised_and_each_brings_something() -> None:
 
 def test_optional_libraries_are_not_required() -> None:
     always = requirements(None)
-    assert {"torch", "torchvision", "numpy", "h5py", "click", "plotly", "matplotlib"} <= always
-    assert not always & {"ray", "xarray", "h5netcdf", "safetensors", "tensorboard", "scipy", "playwright", "pytest"}
+    assert {"torch", "torchvision", "numpy", "h5py", "scipy", "click", "plotly", "matplotlib"} <= always
+    assert not always & {"ray", "xarray", "h5netcdf", "safetensors", "tensorboard", "playwright", "pytest"}
     assert requirements("safetensors") | requirements("xarray") <= requirements("dev")
 
 

@@ -47,7 +47,8 @@ def _data_choice(options: dict[str, Any]) -> Any:
     from landscape.tasks.data import DataChoice
 
     names = ("dataset", "root", "split", "limit", "normalization", "image_size", "channels", "download")
-    return DataChoice(**{name: options.pop(name) for name in names if name in options})
+    fewer = click.get_current_context().get_parameter_source("limit") is click.core.ParameterSource.DEFAULT
+    return DataChoice(fewer=fewer, **{name: options.pop(name) for name in names if name in options})
 
 
 @click.command()

@@ -16,7 +16,7 @@ from landscape.datasets.order import balanced_order
 from landscape.datasets.source import SOURCES, RawSplit, Request, Source, Split
 from landscape.datasets.statistics import train_statistics
 from landscape.datasets.transform import Transform, to_channels
-from landscape.errors import DataError, UnknownNameError, UsageError
+from landscape.errors import DataError, TooFewImagesError, UnknownNameError, UsageError
 from landscape.registry import import_object, unknown
 
 
@@ -63,7 +63,8 @@ def load(
 
     Raises:
         UsageError: An argument has no meaning: an unknown name, split or normalization, a limit below one.
-        DataError: The images are missing or damaged, or fewer than the limit.
+        DataError: The images are missing or damaged.
+        TooFewImagesError: There are fewer than the limit; a ``DataError`` too.
     """
     _check(split, limit=limit, image_size=image_size, channels=channels)
     given = parse_normalization(normalization)
@@ -71,7 +72,7 @@ def load(
     request = Request(name, cast(Split, split), _root(root), argument, download, image_size or source.image_size)
     raw = _open(source, request)
     if limit is not None and limit > len(raw.targets):
-        raise DataError(
+        raise TooFewImagesError(
             f"{limit} {split} images of {name!r} were asked for, but there are {len(raw.targets)}. Lower the limit"
         )
     order = slice(None) if limit is None else balanced_order(raw.targets, seed)[:limit]

@@ -99,6 +99,11 @@ class AdaptivePlane:
         self._drawn = np.random.default_rng(0).permutation(len(self._cells))
         self._round = self._first(center)
 
+    @property
+    def whole(self) -> bool:
+        """Whether every cell is to be measured."""
+        return self._whole is not None
+
     def ask(self, loss: FloatArray, known: BoolArray) -> Cells:
         """List the cells of the current round that are not measured yet.
 

@@ -15,6 +15,8 @@ from landscape.surface.adaptive import AdaptivePlane
 from landscape.surface.evaluators import Cell
 from landscape.surface.task import Part
 
+_USUAL = 0.08  # of the cells are measured around trained networks
+
 
 class Sampling(Protocol):
     """Decides which cells are measured. It begins anew from what is known, so nothing of it is stored."""
@@ -80,10 +82,7 @@ class Adaptive:
 
     def ask(self, surfaces: Sequence[Surface]) -> list[Cell]:
         """Return the next rounds of the planes whose rounds before are known."""
-        if not self._planes:
-            count = surfaces[0].pairs
-            self._planes = [AdaptivePlane(self._grid.alpha, self._grid.beta, rtol=self._rtol) for _ in range(count)]
-            self._waiting, self._complete = [set() for _ in range(count)], [False] * count
+        self._begin(surfaces[0].pairs)
         have, cells = known(surfaces), []
         for pair, plane in enumerate(self._planes):
             if self._complete[pair] or any(not have[pair][cell] for cell in self._waiting[pair]):
@@ -94,12 +93,19 @@ class Adaptive:
         return cells
 
     def expected(self, surfaces: Sequence[Surface]) -> int:
-        """Guess from what planes of this size usually take."""
-        size = surfaces[0].done[0].size
-        return sum(
-            int(have.sum()) if self._complete and self._complete[k] else max(int(have.sum()), round(0.1 * size))
-            for k, have in enumerate(known(surfaces))
-        )
+        """Guess from what planes usually take."""
+        self._begin(surfaces[0].pairs)
+        guesses = []
+        for have, plane, complete in zip(known(surfaces), self._planes, self._complete, strict=True):
+            measured = int(have.sum())
+            usual = have.size if plane.whole else max(round(_USUAL * have.size), measured + 1)
+            guesses.append(measured if complete else usual)
+        return sum(guesses)
+
+    def _begin(self, count: int) -> None:
+        if not self._planes:
+            self._planes = [AdaptivePlane(self._grid.alpha, self._grid.beta, rtol=self._rtol) for _ in range(count)]
+            self._waiting, self._complete = [set() for _ in range(count)], [False] * count
 
     def fill(self, surfaces: Sequence[Surface]) -> list[Surface]:
         """Interpolate what was not measured; say how far off it may be."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from landscape.datasets import SOURCES, ArrayDataset, format_normalization
 from landscape.datasets.options import DataOptions
-from landscape.errors import DataError, LandscapeError, ShapeError
+from landscape.errors import DataError, LandscapeError, ShapeError, TooFewImagesError
 from landscape.storage import Checkpoint
 
 
@@ -25,6 +25,7 @@ class DataChoice:
         root: Folder of the archives.
         split: ``train`` or ``test``.
         limit: Number of images; None for all.
+        fewer: Whether fewer will do, where there are not so many: nobody asked for that number.
         normalization: As ``landscape.datasets.load`` takes it.
         image_size: Height and width.
         channels: Channels.
@@ -35,6 +36,7 @@ class DataChoice:
     root: Path | None = None
     split: str = "train"
     limit: int | None = None
+    fewer: bool = False
     normalization: str | None = None
     image_size: int | None = None
     channels: int | None = None
@@ -94,7 +96,7 @@ def images_for(checkpoint: Checkpoint, choice: DataChoice) -> tuple[ArrayDataset
             "(--normalization changes it)"
         )
     try:
-        data = options.load(choice.split)
+        data = _loaded(options, choice, assumed)
     except DataError as error:
         if choice.dataset is None and ":" in options.dataset:
             raise DataError(
@@ -110,6 +112,19 @@ def images_for(checkpoint: Checkpoint, choice: DataChoice) -> tuple[ArrayDataset
             f"{constants} constants"
         )
     return data, assumed
+
+
+def _loaded(options: DataOptions, choice: DataChoice, assumed: list[str]) -> ArrayDataset:
+    try:
+        return options.load(choice.split)
+    except TooFewImagesError:
+        if not choice.fewer:
+            raise
+    data = replace(options, limit=None).load(choice.split)
+    assumed.append(
+        f"there are {len(data)} {choice.split} images of {data.name}, fewer than {options.limit}; all are used"
+    )
+    return data
 
 
 def check_fit(model: nn.Module, data: ArrayDataset) -> None:

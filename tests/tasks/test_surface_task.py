@@ -26,7 +26,8 @@ def test_cells_are_the_objective_at_points_of_the_plane(own, small):
     point = {n: w + 0.5 * pair.first[n] - 0.5 * pair.second[n] for n, w in center.items()}
     assert surface.grid.alpha.tolist() == [-0.5, 0.0, 0.5]
     assert surface.loss[1, 2, 0] == pytest.approx(objective(point).loss, rel=1e-5)  # float32, rounded in another order
-    assert surface.center.loss == objective(center).loss == surface.loss[0, 1, 1]
+    assert surface.center.loss == objective(center).loss
+    assert surface.loss[0, 1, 1] == pytest.approx(surface.center.loss, rel=1e-6)  # BatchNorm is folded there
 
 
 def test_what_is_returned_is_what_is_on_disk(own, small, place):
