@@ -290,6 +290,16 @@ def test_a_rough_surface_is_measured_whole_and_says_so(noise):
     assert found.error.tolist() == [0.0]
 
 
+def test_a_rough_surface_is_measured_whole_only_where_it_is_finite():
+    rng = np.random.default_rng(0)
+    loss = surface(lambda a, b: np.where(a > 0.27, np.nan, np.exp(0.5 * rng.standard_normal(a.shape))))
+    known, found = measure(loss)
+    assert "too rough" in found.note
+    assert known[np.isfinite(loss[0])].all()
+    assert known[np.isnan(loss[0])].mean() < 0.15
+    np.testing.assert_array_equal(found.loss, loss)
+
+
 def test_modes_share_their_cells():
     """What one mode needs is measured for all; each has its own error."""
     easy, hard = surface(SMOOTH["exponential"]), surface(SMOOTH["narrow basin"])
