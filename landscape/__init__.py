@@ -26,6 +26,8 @@ _HOME = {
     "measure_surface": "landscape.surface",
     "measure_surfaces": "landscape.surface",
     "check_geometry": "landscape.surface",
+    "AutoRange": "landscape.surface",
+    "auto_range": "landscape.surface",
     "Metric": "landscape.surface.metrics",
     "metrics": "landscape.surface.metrics",
     "save": "landscape.storage",

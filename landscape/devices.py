@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -107,6 +109,35 @@ def _set_legacy(matmul: str, cudnn: bool) -> None:
 def autocast(device: torch.device, name: str) -> torch.autocast:
     """Return the context that runs a forward pass in bfloat16 for ``bf16``, and changes nothing otherwise."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=name == "bf16")
+
+
+@contextmanager
+def kept_memory(device: torch.device) -> Iterator[None]:
+    """Keep freed memory for the next allocation while measuring on the CPU, where the C library is glibc.
+
+    Above 32 MB glibc maps fresh pages for every allocation and gives them back when it is freed. A network that
+    allocates the same activations in every pass then spends its time on page faults. The library does not tell its
+    present limits, so on exit it has those that it comes to by itself once large blocks were freed.
+
+    Args:
+        device: Where activations live; nothing is done for others than the CPU.
+
+    Yields:
+        Nothing.
+    """
+    libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if device.type != "cpu" or not hasattr(libc, "mallopt"):
+        yield
+        return
+    mapped, trimmed = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+    libc.mallopt(mapped, 1 << 30)
+    libc.mallopt(trimmed, 1 << 30)
+    try:
+        yield
+    finally:
+        libc.mallopt(mapped, 32 << 20)
+        libc.mallopt(trimmed, 64 << 20)
+        libc.malloc_trim(0)
 
 
 @contextmanager

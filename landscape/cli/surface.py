@@ -116,10 +116,12 @@ def surface(
     \b
         landscape surface --ckpt vgg_bn.pth --pairs 4
         landscape surface --ckpt vgg_bn.pth --bn all --points 25 --limit 512
-    """  # noqa: D301 - for click, a real backspace
+    """  # noqa: D301, DOC501 - for click, a real backspace
     from landscape import figures
     from landscape.tasks.surface import SurfaceOptions, surface_from_checkpoint
 
+    if options["budget"] is not None and options["radius"] != "auto":
+        raise click.UsageError("--budget is the loss at which an automatic range ends: add --radius auto")
     data = _data_choice(options)
     settings = SurfaceOptions(data=data, model_options=dict(model_options), **options)
     if settings.points % 2 == 0 and not quiet:

@@ -7,7 +7,7 @@ BatchNorm or dropout shares the planes of its plain twin: layers without such te
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import index as integer
 from typing import Any
@@ -118,13 +118,19 @@ def random_pair(
     params = parameters_of(center)
     if not any(w.ndim >= 2 for w in params.values()):
         raise LayoutError("no parameter has two or more dimensions: a random direction has nothing to move")
-    center64 = {name: w.detach().cpu().double() for name, w in params.items()}
-    first = _normalized(_draw(params, seed, index, "first"), center64, normalize)
-    second = _draw(params, seed, index, "second")
+    drawn = {name: k for k, name in enumerate(n for n, w in params.items() if w.ndim >= 2)}
+    apart = normalize in {
+        "filter",
+        "layer",
+    }  # tensor by tensor: float64 copies of everything would be the peak of memory
+    first: dict[str, Tensor] = {}
+    second: dict[str, Tensor] = {}
     single = 0
-    if orthogonal:
-        second, single = _orthogonalize(second, first, per=normalize)
-    second = _normalized(second, center64, normalize)
+    for names in [[name] for name in params] if apart else [list(params)]:
+        some = {name: params[name] for name in names}
+        draws = [_draw(some, drawn, seed, index, which) for which in ("first", "second")]
+        one, other, found = _finished(draws, some, normalize, orthogonal=orthogonal)
+        first, second, single = first | one, second | other, single + found
     recipe = {
         "scheme": SCHEME,
         "seed": seed,
@@ -133,7 +139,7 @@ def random_pair(
         "orthogonal": orthogonal,
         "single_element_filters": single,
     }
-    return DirectionPair(_cast(first, params), _cast(second, params), recipe)
+    return DirectionPair(first, second, recipe)
 
 
 def random_pairs(
@@ -159,18 +165,28 @@ def random_pairs(
     return [random_pair(center, seed=seed, index=i, normalize=normalize, orthogonal=orthogonal) for i in range(count)]
 
 
-def _draw(params: Params, seed: int, index: int, which: str) -> dict[str, Tensor]:
-    """Standard normal entries in float64, zero for vectors and scalars."""
+def _draw(params: Params, drawn: Mapping[str, int], seed: int, index: int, which: str) -> dict[str, Tensor]:
+    """Standard normal entries in float64, zero for vectors and scalars; ``drawn`` numbers those that draw."""
     direction: dict[str, Tensor] = {}
-    k = 0
     for name, w in params.items():
-        if w.ndim < 2:
+        if name not in drawn:
             direction[name] = torch.zeros(w.shape, dtype=torch.float64)
             continue
-        generator = torch.Generator("cpu").manual_seed(_seed_of(seed, index, which, k, tuple(w.shape)))
+        generator = torch.Generator("cpu").manual_seed(_seed_of(seed, index, which, drawn[name], tuple(w.shape)))
         direction[name] = torch.randn(w.shape, generator=generator, dtype=torch.float64)
-        k += 1
     return direction
+
+
+def _finished(
+    draws: Sequence[Params], params: Params, normalize: str, *, orthogonal: bool
+) -> tuple[dict[str, Tensor], dict[str, Tensor], int]:
+    """Normalize and orthogonalise two draws; count the filters of one element."""
+    center = {name: w.detach().cpu().double() for name, w in params.items()}
+    first, second, single = _normalized(draws[0], center, normalize), draws[1], 0
+    if orthogonal:
+        second, single = _orthogonalize(second, first, per=normalize)
+    second = _normalized(second, center, normalize)
+    return _cast(first, params), _cast(second, params), single
 
 
 def _seed_of(*key: object) -> int:

@@ -126,6 +126,8 @@ def measure_surfaces(
     begin_sampling = partial(sampling_of, sampling, grid, rtol)
     begin_sampling()  # a wrong name is said before anything is opened
     runner = engines.get(engine)
+    if runner.workers > 1 and any(o.device.type == "cuda" for o in objectives):
+        raise UsageError(f"engine {engine!r} has {runner.workers} workers, and a GPU serves one: take 'serial'")
     shared = surface_recipe(pairs, grid, sampling, rtol) | dict(recipe or {})
     asked = [json.loads(json.dumps(o.recipe | shared)) for o in objectives]  # as files give it back
     targets = [None] * len(objectives) if paths is None else [Path(p) for p in paths]

@@ -158,6 +158,7 @@ class Objective:
         with (
             borrowed(self.model, device=self.device, channels_last=self.channels_last) as model,
             devices.exact_products(precision),
+            devices.kept_memory(self.device),
             devices.autocast(self.device, precision),
             torch.inference_mode(),
         ):

@@ -134,7 +134,7 @@ def surface_from_checkpoint(
     )
     grid, facts = _grid(objectives, planes, options, files, progress)
     if say is not None:
-        for text in facts.get("range_notes", []):
+        for text in _range_told(grid, facts):
             say(f"Range: {text}")
     surfaces = measure_surfaces(
         objectives,
@@ -212,8 +212,8 @@ def _grid(
         raise UsageError(f"the radius is a number or 'auto'; got {options.radius!r}")
     for file in files:
         stored = load(file) if file.exists() else None
-        if isinstance(stored, Surface) and _radius_facts(options).items() <= stored.recipe.items():
-            return stored.grid, {}
+        if isinstance(stored, Surface):  # of another budget too: the recipes' comparison names it
+            return stored.grid, {k: v for k, v in stored.provenance.items() if k.startswith("range_")}
     found = cover([auto_range(o, planes, budget=options.budget, progress=progress) for o in objectives])
     facts = {
         "range_budget": found.budget,
@@ -221,6 +221,13 @@ def _grid(
         "range_notes": list(found.notes),
     }
     return found.grid(options.points), facts
+
+
+def _range_told(grid: Grid, facts: Mapping[str, Any]) -> list[str]:
+    if "range_budget" not in facts:
+        return []
+    reach = f"alpha {grid.alpha[0]:.2g} to {grid.alpha[-1]:.2g}, beta {grid.beta[0]:.2g} to {grid.beta[-1]:.2g}"
+    return [f"{reach}, to where the loss reaches {facts['range_budget']:.4g}", *facts.get("range_notes", [])]
 
 
 def _radius_facts(options: SurfaceOptions) -> dict[str, Any]:

@@ -60,6 +60,10 @@ class Mover:
         for group in self._groups:
             for name, view in group.live.views.items():
                 session.parameters[name].data = view
+        for tensors in (live, wide, low):
+            tensors.clear()  # the lent copies go before further buffers come
+        for group in self._groups:
+            group.allocate()
         self._pair: int | None = None
         self._row: tuple[int, float] | None = None
 
@@ -107,10 +111,15 @@ class _Lean:
     def __init__(self, live: Mapping[str, Tensor], center: Params, fold: Fold, dtype: torch.dtype | None) -> None:
         self._center = {n: center[n] for n in live}
         self._fold = fold
-        self.live, self._row, self._first = Flat(live, dtype), Flat(live), Flat(live)
-        self._scratch = None if dtype is None else self._row.vector.new_empty(_CHUNK)
+        self._dtype = next(iter(live.values())).dtype
+        self.live = Flat(live, dtype)
         for name, view in self.live.views.items():
             view.copy_(live[name])  # folded already, where layers are
+
+    def allocate(self) -> None:
+        """Make the buffers that moving needs."""
+        self._row, self._first = (Flat(self.live.views, self._dtype) for _ in range(2))
+        self._scratch = None if self._dtype == self.live.vector.dtype else self._row.vector.new_empty(_CHUNK)
 
     def take(self, pair: DirectionPair) -> None:
         self._first.fill(pair.first, self._fold)
@@ -139,12 +148,18 @@ class _Resident:
     """Parameters of one live dtype on an accelerator, where bandwidth is plenty and transfers are dear."""
 
     def __init__(self, live: Mapping[str, Tensor], center: Params, fold: Fold, dtype: torch.dtype | None) -> None:
-        self._fold = fold
-        self.live, self._center, self._first, self._second = Flat(live, dtype), Flat(live), Flat(live), Flat(live)
-        self._center.fill(center)
+        self._fold, self._dtype = fold, next(iter(live.values())).dtype
+        self._given = {n: center[n] for n in live}
+        self.live = Flat(live, dtype)
+        for name, view in self.live.views.items():
+            view.copy_(live[name])
+
+    def allocate(self) -> None:
+        """Make the buffers that moving needs."""
+        self._center, self._first, self._second = (Flat(self.live.views, self._dtype) for _ in range(3))
+        self._center.fill(self._given)
         for name, view in self._center.views.items():
-            fold.apply(name, view)
-        self.live.vector.copy_(self._center.vector)
+            self._fold.apply(name, view)
 
     def take(self, pair: DirectionPair) -> None:
         self._first.fill(pair.first, self._fold)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from landscape.space import batchnorm_layers
 from landscape.space.folding import Fold, folded
 from landscape.surface.evaluators.base import EVALUATORS, Block, Measure, Planes
 from landscape.surface.evaluators.mover import Mover
+from landscape.surface.evaluators.small_maps import small_maps
 from landscape.surface.objective import Objective
 from landscape.surface.session import Session
 
@@ -41,8 +42,12 @@ class Sequential:
             The function that measures a block.
         """
         center = objective.center  # before the network is lent out: the caller's own storage, not a copy
-        with objective.session() as session, rewritten(session, planes, wanted=self.rewrites) as fold:
+        with ExitStack() as stack:
+            session = stack.enter_context(objective.session())
+            fold = stack.enter_context(rewritten(session, planes, wanted=self.rewrites))
             narrow = narrow_parameters(session.model) if self.rewrites and objective.lowered else []
+            if self.rewrites and objective.device.type == "cpu":
+                stack.enter_context(small_maps(session.model, session.probe))
             mover = Mover(session, center, planes.pairs, planes.moving, fold=fold, narrow=narrow)
             at_center: torch.Tensor = session.examples().losses
 
@@ -58,7 +63,11 @@ class Sequential:
 
 @EVALUATORS.register("folded")
 class Folded(Sequential):
-    """BatchNorm layers that no direction moves are folded away; bfloat16 weights are rounded once a cell."""
+    """Less work for the same cell.
+
+    BatchNorm layers that no direction moves are folded away, bfloat16 weights are rounded once a cell, and convolutions
+    of maps smaller than their kernel are one matrix product.
+    """
 
     rewrites = True
 

@@ -1,0 +1,255 @@
+"""The benchmarks run: quick modes on tiny networks, without the peers; and their arithmetic is right."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from landscape import models
+from landscape.storage import save_checkpoint
+
+FOLDER = Path(__file__).parent.parent.parent / "benchmarks"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+
+pytestmark = pytest.mark.skipif(not NAMES, reason="not in a checkout")
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """Import a benchmark's module as a script of its folder would; the names are forgotten afterwards."""
+    monkeypatch.syspath_prepend(FOLDER)
+    yield importlib.import_module
+    for name in NAMES:
+        sys.modules.pop(name, None)  # the chosen clock goes with them
+
+
+@pytest.fixture
+def few_images(bench, monkeypatch):
+    for name, images in (("W1", 8), ("W2", 12), ("W3", 16)):
+        monkeypatch.setitem(bench("workloads").IMAGES, name, images)
+
+
+def run(module, *arguments, tmp_path):
+    """The printed table's source: what the run returns, equal to what it writes."""
+    out = tmp_path / "out" / "result.json"
+    result = module.main([*arguments, "--out", str(out)])
+    written = json.loads(out.read_text(encoding="utf-8"))  # strict: no NaN
+    assert str(tmp_path) not in out.read_text(encoding="utf-8")
+    assert written["environment"]["torch"]
+    assert written["command"].startswith(f"python benchmarks/{written['benchmark']}.py")
+    assert set(written) == set(result)
+    return written
+
+
+def test_a_command_names_files_without_their_folders(bench):
+    argv = [
+        "--ckpt",
+        "/some/where/net.pth",
+        "--dataset",
+        "npz:/some/data.npz",
+        "--ckpt=~/x/y.pth",
+        "--out",
+        "results/a",
+    ]
+    found = bench("common").header("limit", argv, torch.device("cpu"))["command"]
+    assert found == "python benchmarks/limit.py --ckpt net.pth --dataset npz:data.npz --ckpt=y.pth --out results/a"
+
+
+@pytest.mark.parametrize(
+    ("found", "at_least", "verdict"),
+    [
+        (2.0, True, "pass"),
+        (1.9, True, "fail"),
+        (2.0, False, "pass"),
+        (2.1, False, "fail"),
+        (None, True, "not measured"),
+    ],
+)
+def test_a_target_is_judged(bench, found, at_least, verdict):
+    assert bench("common").Target("speed", 2.0, found, at_least).verdict == verdict
+
+
+def test_ratios_are_taken_within_rounds(bench):
+    """The machine is four times as slow in the second round; the ratio does not notice."""
+    slow, quick = {0: 2.0, 1: 8.0, 2: 2.0}, {0: 1.0, 1: 4.0}
+    assert bench("rounds").ratios(slow, quick) == {"median": 2.0, "min": 2.0, "max": 2.0, "count": 2}
+
+
+def test_operations_of_vgg_a(bench):
+    """Against the sum written out: 9 * in * out * side^2 multiplications with additions, 3 x 3 everywhere."""
+    work = bench("workloads").synthetic("W1", network="vgg_bn", images=2)
+    layers = [(3, 64, 32), (64, 128, 16), (128, 256, 8), (256, 256, 8), (256, 512, 4)]
+    layers += [(512, 512, 4), (512, 512, 2), (512, 512, 2)]
+    one = sum(2 * 9 * a * b * side**2 for a, b, side in layers)
+    assert work.convolution_flops == 2 * one
+    assert work.flops == 2 * (one + 2 * (512 * 512 + 512 * 512 + 512 * 10))
+    assert sum(work.convolutions.values()) == 8
+
+
+def test_floors_follow_from_rates(bench):
+    """Two layers at rates of their own: each at its best, and both at the best of all."""
+    limit, work = bench("limit"), bench("workloads").synthetic("W1", network="vgg_light", images=3)
+    (a, b), floor = work.convolutions, limit.Limit(work, "fp32").floor
+    rates = {(a, 1): limit.Rate(1e9, 2e9), (a, 3): limit.Rate(4e9, 4e9), (b, 3): limit.Rate(5e8, 6e8)}
+    found = floor(rates)
+    assert found.rate == found.quickest == 4e9
+    assert found.seconds == pytest.approx(3 * (a.flops + b.flops) / 4e9)
+    assert found.layer_seconds == pytest.approx(3 * (a.flops / 4e9 + b.flops / 5e8))
+
+
+def test_a_loop_is_timed_from_one_cell_to_the_next(bench):
+    """Two batches a cell; slow beginnings and ends stay outside, and the network comes back."""
+    contenders, work = bench("contenders"), bench("workloads").synthetic("W1", network="vgg_light", images=6)
+    instants = iter(
+        contenders.Instant(float(t), float(t), 0.5 * t) for t in [0, 100, 101, 103, 104, 106, 107, 109, 110]
+    )
+
+    def loop(model, task):
+        with torch.no_grad():
+            found = [[cross_entropy(model(x), y).item() for x, y in task.batches] for _ in range(task.steps**2)]
+            for p in model.parameters():
+                p.fill_(torch.nan)
+        return found
+
+    walker = contenders.Walker(work, loop, batch=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contenders.Instant, "now", lambda: next(instants))
+        turn = walker.turn(4)
+    assert (turn.seconds, turn.cells, turn.setup, turn.processor, turn.finite) == (3.0, 3, 100.0, 0.5, 1.0)
+    assert walker.turn(4).finite == 1.0
+
+
+def test_surface_vs_peers_without_peers(bench, few_images, monkeypatch, tmp_path, capsys):
+    """Peers that are not installed are said; the naive loop and this package agree; targets are judged."""
+    monkeypatch.setattr(bench("peers"), "find_spec", lambda name: None)
+    script = bench("surface_vs_peers")
+    arguments = ("--quick", "--network", "vgg_light_bn", "--no-memory", "--workloads", "W1", "--threads", "1")
+    found = run(script, *arguments, tmp_path=tmp_path)
+    work = found["workloads"]["W1"]
+    entries = work["contenders"]
+    assert {entries[peer]["status"] for peer in found["peers"]} == {"not installed"}
+    assert entries["naive"]["seconds_per_cell"]["count"] == 2
+    assert entries["landscape fp32"]["execution"]["evaluator"]
+    assert entries["landscape fp32"]["over_landscape"]["fp32"]["median"] == 1
+    assert work["largest_relative_difference_from_naive"]["landscape fp32"] < 1e-4  # float32
+    assert work["floors"]["fp32"]["rate"]["count"] == 2
+    assert {t["verdict"] for t in found["targets"] if "peer" in t["name"]} == {"not measured"}
+    assert {t["verdict"] for t in found["targets"] if "floor" in t["name"]} <= {"pass", "fail"}
+    assert "not installed" in capsys.readouterr().out
+
+
+def test_a_peer_that_fails_is_recorded_and_stops_nobody(bench, few_images, monkeypatch, tmp_path):
+    def broken(model, task):
+        torch.set_num_threads(2)
+        raise ZeroDivisionError("its own fault")
+
+    peers = bench("peers")
+    broken_peer = peers.Peer("losscape", "torch", broken, batched=True, notes="")
+    monkeypatch.setitem(peers.PEERS, "losscape", broken_peer)
+    naive = bench("contenders").naive
+    monkeypatch.setitem(peers.PEERS, "Landscaper", peers.Peer("Landscaper", "torch", naive, batched=True, notes=""))
+    script = bench("surface_vs_peers")
+    arguments = ("--quick", "--network", "vgg_light", "--no-memory", "--workloads", "W1", "--threads", "1")
+    found = run(script, *arguments, "--only", "landscape fp32,losscape,Landscaper", tmp_path=tmp_path)
+    entries = found["workloads"]["W1"]["contenders"]
+    assert entries["losscape"]["status"] == "failed: ZeroDivisionError: its own fault"
+    assert found["workloads"]["W1"]["fastest_peer"] == "Landscaper"
+    assert found["four_surfaces"]["fp32"]["status"].startswith("estimated")
+    assert torch.get_num_threads() == 1
+
+
+def test_memory_is_that_of_a_process(bench, few_images, capsys):
+    bench("surface_vs_peers").main(["--quick", "--network", "vgg_light", "--workloads", "W1", "--memory-of", "naive"])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["peak_mib"] > 50  # torch alone takes more
+
+
+def test_limit_alone(bench, few_images, tmp_path):
+    arguments = ("--quick", "--network", "vgg_light", "--threads", "1", "--clock", "processor")
+    found = run(bench("limit"), *arguments, tmp_path=tmp_path)
+    assert found["clock"] == "processor"
+    assert found["convolution"]["fp32"]["floor_seconds_per_cell"] > 0
+    assert len(found["convolution"]["bf16"]["rates_gflops"]) == 2  # two layers; the batch is 8
+
+
+def test_surface_gpu_on_the_cpu(bench, few_images, tmp_path):
+    arguments = ("--device", "cpu", "--quick", "--network", "vgg_light_bn", "--precisions", "fp32,bf16")
+    found = run(bench("surface_gpu"), *arguments, tmp_path=tmp_path)
+    result = found["workloads"]["W3"]["fp32"]
+    assert result["cells"] == 25
+    assert result["share_of_peak"] is None
+    assert result["rate_tflops"] == pytest.approx(result["flops"] / result["seconds"]["median"] / 1e12, rel=1e-4)
+    assert {t["verdict"] for t in found["targets"]} == {"not measured"}  # no H200
+
+
+@pytest.mark.parametrize(
+    ("name", "bf16"), [("NVIDIA H200", 989e12), ("NVIDIA H100 PCIe", 756e12), ("NVIDIA GeForce GTX 1080", None)]
+)
+def test_peaks_by_device_name(bench, name, bf16):
+    assert bench("surface_gpu").peak(name, "bf16") == bf16
+
+
+def test_plane_errors(bench):
+    """Four interpolated cells that are off by 1, 2, 2 and 4 %; measured cells and a shared infinity do not count."""
+    dense = np.array([[1.0, 2.0, 4.0], [5.0, 10.0, np.inf]])
+    adaptive = np.array([[1.01, 2.04, 4.0], [4.9, 10.4, np.inf]])
+    measured = np.array([[False, False, True], [False, False, True]])
+    found = bench("adaptive_error").plane_error(dense, adaptive, measured, stated=0.03)
+    relative = np.array([0.01, 0.02, 0.02, 0.04])
+    assert (found.measured, found.share, found.gaps) == (2, pytest.approx(1 / 3), 0)
+    assert found.rms == pytest.approx(np.sqrt(np.mean(relative**2)))
+    assert found.rms_of_values == pytest.approx(
+        np.sqrt(np.mean([0.01**2, 0.04**2, 0.1**2, 0.4**2]) / np.mean([1, 4, 16, 25, 100]))
+    )
+    assert found.p95 == pytest.approx(np.quantile(relative, 0.95))
+    assert found.largest == pytest.approx(0.04)
+    assert not found.covers  # 3.7 % at the 95th percentile
+    assert not found.good
+    adaptive[0, 0] = np.nan
+    assert bench("adaptive_error").plane_error(dense, adaptive, measured, stated=0.05).gaps == 1
+
+
+def test_adaptive_error_of_an_oracle(bench, monkeypatch, tmp_path):
+    """The adaptive surface is the dense one, made 1 % too large at every second cell and stating 2 %."""
+    script = bench("adaptive_error")
+    checkpoint = tmp_path / "net.pth"
+    save_checkpoint(checkpoint, models.build("vgg_light", seed=1), model_name="vgg_light")
+    dense_surface = script.surface_of
+
+    def oracle(item, work, radius, sampling, options):
+        surface = dense_surface(item, work, radius, "dense", options)
+        if sampling == "dense":
+            return surface
+        surface.measured[:, ::2] = False
+        surface.loss[~surface.measured] *= 1.01
+        return type(surface)(**{n: getattr(surface, n) for n in surface.__slots__} | {"error_estimate": 0.02})
+
+    monkeypatch.setattr(script, "surface_of", oracle)
+    listed = tmp_path / "list.toml"
+    listed.write_text(f'[[surface]]\nname = "second"\nckpt = "{checkpoint}"\nradii = [0.5]\n', encoding="utf-8")
+    arguments = ("--ckpt", f"first={checkpoint}", "--dataset", "fashion_mnist_mini", "--limit", "8", "--pairs", "2")
+    more = ("--points", "5", "--device", "cpu", "--list", str(listed), "--work", str(tmp_path / "work"))
+    listed.write_text(listed.read_text(encoding="utf-8") + 'dataset = "fashion_mnist_mini"\n', encoding="utf-8")
+    found = run(script, *arguments, *more, tmp_path=tmp_path)
+    assert len(found["surfaces"]) == 2 * 2 + 2
+    for error in found["surfaces"].values():
+        assert error["rms"] == pytest.approx(0.01)
+        assert error["share"] == pytest.approx(0.4)
+        assert (error["covers"], error["good"]) == (True, False)  # too many cells
+    assert [t["verdict"] for t in found["targets"]] == ["fail", "fail", "pass"]
+
+
+def test_processor_time_needs_one_thread(bench):
+    with pytest.raises(SystemExit):
+        bench("limit").main(["--threads", "2", "--clock", "processor"])
+
+
+def test_adaptive_error_needs_something_to_compare(bench):
+    with pytest.raises(SystemExit):
+        bench("adaptive_error").main([])
