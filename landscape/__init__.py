@@ -22,6 +22,8 @@ _HOME = {
     "Run": "landscape.records",
     "LossBand": "landscape.records",
     "VariantBands": "landscape.records",
+    "LineSearchTrace": "landscape.records",
+    "SmoothnessTrace": "landscape.records",
     "Objective": "landscape.surface",
     "measure_surface": "landscape.surface",
     "measure_surfaces": "landscape.surface",

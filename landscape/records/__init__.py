@@ -3,6 +3,7 @@
 from landscape.records.band import LossBand
 from landscape.records.base import KINDS, Record, Variable, from_parts, to_parts
 from landscape.records.grid import Grid
+from landscape.records.line_search import LineSearchTrace, SmoothnessTrace
 from landscape.records.measurement import Measurement
 from landscape.records.run import Run
 from landscape.records.surface import Surface
@@ -11,10 +12,12 @@ from landscape.records.variant_bands import VariantBands
 __all__ = [
     "KINDS",
     "Grid",
+    "LineSearchTrace",
     "LossBand",
     "Measurement",
     "Record",
     "Run",
+    "SmoothnessTrace",
     "Surface",
     "Variable",
     "VariantBands",
