@@ -50,6 +50,8 @@ def _small(model: nn.Module, run: Callable[[], Any]) -> dict[nn.Module, torch.Si
 
     plain = [m for m in model.modules() if type(m) is nn.Conv2d and m.groups == 1 and m.padding_mode == "zeros"]
     plain = [m for m in plain if not m._forward_hooks and not m._forward_pre_hooks and not isinstance(m.padding, str)]
+    if not plain:
+        return {}
     hooks = [m.register_forward_pre_hook(note) for m in plain]
     try:
         run()
