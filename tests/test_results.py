@@ -12,7 +12,11 @@ from landscape.storage import load
 
 RESULTS = Path(__file__).parent.parent / "results"
 UNTRACKED = {"variants", "surfaces", "demo"}  # where commands write by default
-FILES = sorted(path for path in RESULTS.rglob("*.h5") if path.relative_to(RESULTS).parts[0] not in UNTRACKED)
+FILES = sorted(
+    path
+    for path in RESULTS.rglob("*.h5")
+    if path.relative_to(RESULTS).parts[0] not in UNTRACKED and "work" not in path.relative_to(RESULTS).parts
+)
 
 
 def test_there_are_results():

@@ -13,7 +13,9 @@ from landscape.records.base import BoolArray, FloatArray, IntArray, Json, Record
 SATURATION = 0.05  # how near `beta_smoothness` comes to 1 / eta_min, relative, where it is called saturated
 
 
-def beta_smoothness(gradient_distance: FloatArray, step_size: FloatArray, gradient_norm: FloatArray) -> FloatArray:
+def beta_smoothness(
+    gradient_distance: FloatArray, step_size: FloatArray, gradient_norm: FloatArray | float
+) -> FloatArray:
     """Largest change of the gradient for the distance walked: ``max over eta of distance / (eta * norm)``.
 
     Args:
@@ -32,7 +34,7 @@ def beta_smoothness(gradient_distance: FloatArray, step_size: FloatArray, gradie
     return np.asarray(ratio.max(axis=-1), dtype=np.float64)
 
 
-def saturated(beta: FloatArray, step_size: FloatArray) -> BoolArray:
+def saturated(beta: FloatArray | float, step_size: FloatArray) -> BoolArray:
     """Say where ``beta_smoothness`` is what the grid of step sizes allows, not what the loss is.
 
     Once the smallest step removes the gradient of the batch, the distance is the gradient's own norm, and the largest
@@ -76,12 +78,12 @@ class LineSearchTrace(Record):
     @property
     def beta_smoothness(self) -> float:
         """Largest ``gradient_distance / (step_size * gradient_norm)``."""
-        return float(beta_smoothness(self.gradient_distance, self.step_size, np.float64(self.gradient_norm)))
+        return float(beta_smoothness(self.gradient_distance, self.step_size, self.gradient_norm))
 
     @property
     def saturated(self) -> bool:
         """Whether ``beta_smoothness`` says no more than ``1 / smallest step size``."""
-        return bool(saturated(np.float64(self.beta_smoothness), self.step_size))
+        return bool(saturated(self.beta_smoothness, self.step_size))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -1,0 +1,167 @@
+"""The outcome of an experiment as a page in Markdown: question, protocol, table against what was published, misses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landscape.atomic import replacing
+from landscape.errors import UsageError
+from landscape.figures.data import number
+from landscape.tasks.experiment_file import Expected, Experiment
+from landscape.tasks.experiment_steps import Number, Outcome
+
+_MOST_BYTES = 2_000_000  # a committed result is small
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An experiment that was run.
+
+    Args:
+        experiment: The file.
+        reduced: Whether it was the reduced form.
+        outcomes: What the steps left, by name.
+        summary: The page in Markdown with the table.
+    """
+
+    experiment: Experiment
+    reduced: bool
+    outcomes: Mapping[str, Outcome]
+    summary: Path
+
+
+def write_outcome(finished: Finished, out: Path, *, command: str) -> None:
+    """Write the page, the numbers as JSON, and copies of the small records and pictures.
+
+    Args:
+        finished: The experiment and what its steps left.
+        out: Where to.
+        command: What the user typed.
+    """
+    kept = [copy for name, outcome in finished.outcomes.items() for copy in _copied(name, outcome, out)]
+    numbers = {f"{step}.{name}": _plain(n) for step, o in finished.outcomes.items() for name, n in o.numbers.items()}
+    with replacing(out / "numbers.json") as path:
+        path.write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    with replacing(finished.summary) as path:
+        path.write_text("\n".join(_lines(finished, kept, command=command)) + "\n", encoding="utf-8")
+
+
+def _plain(n: Number) -> dict[str, float | int | str | None]:
+    def told(value: float) -> float | str | None:
+        return float(f"{value:.6g}") if np.isfinite(value) else None if np.isnan(value) else str(value)
+
+    return {"value": told(n.value), "spread": told(n.spread), "count": n.count}
+
+
+def _copied(step: str, outcome: Outcome, out: Path) -> Iterator[Path]:
+    for file in outcome.files:
+        if file.exists() and file.stat().st_size <= _MOST_BYTES:
+            target = out / f"{step}-{file.name}"
+            with replacing(target) as path:
+                shutil.copyfile(file, path)
+            yield target
+
+
+def _lines(finished: Finished, kept: list[Path], *, command: str) -> Iterator[str]:
+    e = finished.experiment
+    yield from (f"# {e.question}", "", e.protocol.strip(), "")
+    if finished.reduced:
+        yield from (f"**Reduced run.** {e.cuts.strip()}", "")
+    yield from ("```sh", command or f"landscape run experiments/{e.name}.toml", "```", "")
+    yield from (f"Made by: {made_by(finished.outcomes)}.", "")
+    for name, outcome in finished.outcomes.items():
+        if outcome.said:
+            yield from (f"`{name}`: {outcome.said}", "")
+    yield from _table(finished)
+    yield from _pictures(kept)
+    yield from ("## Settings", "", "```json")
+    settings = {s.name: {"kind": s.kind} | e.settings(s, reduced=finished.reduced) for s in e.steps}
+    yield from (json.dumps(settings, indent=1), "```", "", "All numbers: [numbers.json](numbers.json).")
+
+
+def made_by(outcomes: Mapping[str, Outcome]) -> str:
+    """Word the versions and devices that made an outcome.
+
+    Args:
+        outcomes: What the steps left.
+
+    Returns:
+        For instance ``cpu, 2 threads; torch 2.14.1; python 3.11.7``.
+    """
+    facts: dict[str, list[str]] = {}
+    for outcome in outcomes.values():
+        for key, value in outcome.environment.items():
+            known = facts.setdefault(key, [])
+            known += [] if str(value) in known else [str(value)]
+    return "; ".join(f"{key} {' and '.join(values)}" for key, values in facts.items())
+
+
+def _table(finished: Finished) -> Iterator[str]:
+    expected = finished.experiment.expected
+    if not expected:
+        return
+    rows, misses = [], []
+    for entry in expected:
+        found = found_number(entry, finished.outcomes)
+        came = entry.low <= found.value <= entry.high
+        text = number(found.value, 4) if np.isfinite(found.value) else str(found.value)
+        if np.isfinite(found.spread):
+            text += f" ± {number(found.spread, 2)} ({found.count})"
+        published = "" if entry.published is None else number(entry.published, 4)
+        says = entry.says or f"`{entry.number}`"
+        bounds = f"{_end(entry.low)} to {_end(entry.high)}"
+        rows.append(f"| {says} | {text} | {published} | {bounds} | {'yes' if came else '**no**'} | {entry.source} |")
+        if not came:
+            misses.append(f"* {says}: {text}, expected {bounds}.")
+    yield from ("## Against what was published", "")
+    yield "| | here | published | expected here | came out | source |"
+    yield "| --- | ---: | ---: | ---: | --- | --- |"
+    yield from (*rows, "", "± is the standard deviation over seeds or planes, their number in brackets.", "")
+    yield from ("Did not come out:", "", *misses, "") if misses else ("All of these came out.", "")
+
+
+def _end(value: float) -> str:
+    return number(value, 4) if np.isfinite(value) else "any"
+
+
+def found_number(entry: Expected, outcomes: Mapping[str, Outcome]) -> Number:
+    """Look a number up.
+
+    Args:
+        entry: Names it: ``STEP.NAME``, or a quotient ``STEP.NAME/STEP.NAME``.
+        outcomes: What the steps left.
+
+    Returns:
+        The number; a quotient is that of the means and carries no spread.
+
+    Raises:
+        UsageError: A step has no number of that name; the message lists those that begin alike.
+    """
+    parts = [_looked_up(name, outcomes) for name in entry.number.split("/")]
+    if len(parts) == 1:
+        return parts[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value: Any = np.float64(parts[0].value) / np.float64(parts[1].value)
+    return Number(float(value), count=min(part.count for part in parts))
+
+
+def _looked_up(name: str, outcomes: Mapping[str, Outcome]) -> Number:
+    step, _, key = name.partition(".")
+    numbers = outcomes[step].numbers
+    if key not in numbers:
+        alike = sorted(n for n in numbers if n.split(".")[0] == key.split(".")[0]) or sorted(numbers)
+        raise UsageError(f"step {step!r} has no number {key!r}; it has {', '.join(alike[:20])}")
+    return numbers[key]
+
+
+def _pictures(kept: list[Path]) -> Iterator[str]:
+    for path in kept:
+        if path.suffix == ".png":
+            yield from (f"![{path.stem}]({path.name})", "")

@@ -1,0 +1,189 @@
+"""Experiment files: what is read, what is refused, and that the outcome is the records' own numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from landscape.errors import UsageError
+from landscape.smoothness import band_gap, compare_bands, variant_band
+from landscape.storage import load
+from landscape.surface.metrics import metrics
+from landscape.tasks.experiment import run_experiment
+from landscape.tasks.experiment_file import read_experiment
+from landscape.tasks.experiment_report import found_number
+from landscape.tasks.experiment_steps import Number, Outcome
+
+SHIPPED = sorted((Path(__file__).parents[2] / "experiments").rglob("*.toml"))
+SMALL = """
+question = "Does a small run leave its numbers?"
+protocol = "Two light networks, {rates} learning rates."
+
+[data]
+dataset = "fashion_mnist_mini"
+limit = 60
+
+[[step]]
+name = "bands"
+kind = "train-variants"
+variants = ["vgg_light", "vgg_light_bn"]
+learning_rates = [1e-4, 1e-3]
+epochs = 3
+batch_size = 30
+
+[[step]]
+name = "plane"
+kind = "surface"
+ckpt = "bands/vgg_light_bn.pth"
+points = 3
+pairs = 2
+bn = "all"
+limit = 20
+
+[reduced]
+cuts = "two of three epochs"
+
+[reduced.bands]
+epochs = 2
+
+[[expected]]
+number = "bands.gap.vgg_light"
+source = "nowhere"
+says = "a gap that cannot be"
+published = -1.0
+high = -0.5
+
+[[expected]]
+number = "bands.gap.vgg_light/bands.gap.vgg_light_bn"
+source = "by definition"
+low = 0.0
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, **replaced):
+        for old, new in replaced.items():
+            assert old in text
+            text = text.replace(old, new)
+        file = tmp_path / "small.toml"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("experiment")
+    file = folder / "small.toml"
+    file.write_text(SMALL, encoding="utf-8")
+    command = "landscape run small.toml --reduced"
+    return file, folder, run_experiment(file, reduced=True, out=folder / "out", command=command)
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_every_shipped_experiment_can_be_read_in_both_forms(file):
+    experiment = read_experiment(file)
+    assert experiment.question.endswith("?")
+    assert len(experiment.protocol) > 100
+    assert len(experiment.cuts) > 20, "a reduced form says what it cuts"
+    changed = [
+        s for s in experiment.steps if experiment.settings(s, reduced=True) != experiment.settings(s, reduced=False)
+    ]
+    assert changed
+    assert experiment.expected
+
+
+def test_there_are_experiments():
+    assert len(SHIPPED) >= 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("question =", "questoin =", "no key named 'questoin'. Did you mean 'question'"),
+        ("epochs = 3", "epoch = 3", "step 'bands': there is no key named 'epoch'. Did you mean 'epochs'"),
+        ('kind = "surface"', 'kind = "surfaces"', "no step named 'surfaces'. Did you mean 'surface'"),
+        ("epochs = 2", "lr = 2", "[reduced.bands]: there is no key named 'lr'"),
+        ("[reduced.bands]", "[reduced.band]", "[reduced]: there is no key named 'band'"),
+        ("limit = 60", "limits = 60", "[data]: there is no key named 'limits'"),
+        ("published = -1.0", "publised = 1", "[[expected]]: there is no key named 'publised'"),
+        ('number = "bands.gap.vgg_light"', 'number = "band.gap"', "no key named 'band'"),
+        ('cuts = "two of three epochs"', "", "lacks 'cuts'"),
+        ('name = "plane"', 'name = "bands"', "two steps are called 'bands'"),
+        ('name = "plane"', 'name = "../up"', "a step's name is letters"),
+        ("points = 3", "points = ", "is no TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_words(write, old, new, told):
+    with pytest.raises(UsageError) as error:
+        read_experiment(write(SMALL, **{old: new}))
+    assert told in str(error.value)
+
+
+def test_a_missing_file_and_a_missing_reduced_form_are_said(write, tmp_path):
+    with pytest.raises(UsageError, match="cannot read the experiment"):
+        read_experiment(tmp_path / "none.toml")
+    whole = SMALL[: SMALL.index("[reduced]")]
+    with pytest.raises(UsageError, match="has no \\[reduced\\] form"):
+        run_experiment(write(whole), reduced=True, out=tmp_path / "out")
+
+
+def test_the_numbers_are_those_of_the_records(finished):
+    _, folder, done = finished
+    work = folder / "out" / "work" / "reduced"
+    bands, numbers = load(work / "bands" / "bands.h5"), done.outcomes["bands"].numbers
+    assert bands.epoch.tolist() == [1, 2]  # the reduced form's
+    assert numbers["gap.vgg_light"].value == band_gap(variant_band(bands, "vgg_light", 0)).mean
+    assert numbers["ratio.light"].value == compare_bands(bands)[0].ratios[0].mean
+    assert numbers["accuracy.vgg_light_bn.0.001"].value == bands.val_accuracy[1, 0, 1, -1]
+    assert numbers["best.vgg_light_bn.0.001"].value == bands.val_accuracy[1, 0, 1].max()
+    np.testing.assert_allclose(numbers["loss.vgg_light.0.0001"].value, bands.loss[0, 0, 0, 2:].mean(), rtol=1e-12)
+    surface = load(work / "plane" / "vgg_light_bn.batch.h5")
+    assert surface.grid.shape == (3, 3)
+    found = done.outcomes["plane"].numbers
+    assert found["rise.batch"].value == metrics(surface)["rise"].mean
+    assert found["rise.batch.relative_spread"].value == metrics(surface)["rise"].spread / metrics(surface)["rise"].mean
+
+
+def test_the_outcome_says_what_was_done_and_what_did_not_come_out(finished):
+    _, folder, done = finished
+    text = done.summary.read_text(encoding="utf-8")
+    assert text.startswith("# Does a small run leave its numbers?")
+    assert "**Reduced run.** two of three epochs" in text
+    assert "landscape run small.toml --reduced" in text
+    assert "* a gap that cannot be: " in text
+    assert text.count("| yes |") == 1 and text.count("| **no** |") == 1
+    assert str(folder) not in text
+    numbers = json.loads((folder / "out" / "numbers.json").read_text(encoding="utf-8"))
+    gap = done.outcomes["bands"].numbers["gap.vgg_light"].value
+    assert numbers["bands.gap.vgg_light"]["value"] == pytest.approx(gap, rel=5e-6)  # six digits are kept
+    kept = sorted(path.name for path in (folder / "out").iterdir() if path.is_file())
+    assert "bands-bands.h5" in kept and "plane-vgg_light_bn.all.png" in kept
+
+
+def test_the_same_call_reads_what_is_finished(finished):
+    file, folder, done = finished
+    heard = []
+    again = run_experiment(file, reduced=True, out=folder / "out", progress=heard.append)
+    assert heard and all(p.done == p.total for p in heard)
+    values = [outcome.outcomes["bands"].numbers["gap.vgg_light"].value for outcome in (done, again)]
+    assert values[0] == values[1]
+
+
+def test_a_quotient_of_numbers_and_one_that_is_not_there(finished):
+    *_, done = finished
+    ratio, quotient = (entry for entry in done.experiment.expected)
+    gaps = [done.outcomes["bands"].numbers[f"gap.{name}"].value for name in ("vgg_light", "vgg_light_bn")]
+    assert found_number(quotient, done.outcomes).value == gaps[0] / gaps[1]
+    with pytest.raises(UsageError, match=r"has no number 'gap\.vgg_light'; it has gap\.other"):
+        found_number(ratio, {"bands": Outcome({"gap.other": Number(1.0)}, ())})
+
+
+def test_numbers_over_seeds_have_a_spread():
+    assert Number.over([1.0, 3.0]) == Number(2.0, np.sqrt(2.0), 2)
+    assert np.isnan(Number.over([1.0]).spread)
