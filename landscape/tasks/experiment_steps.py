@@ -99,9 +99,9 @@ class Kind:
 
 
 KINDS: Registry[Kind] = Registry("step", group="landscape.steps")
-_DATA = known_keys(DataOptions, without=("seed", "download", "root"))
+DATA_KEYS = known_keys(DataOptions, without=("seed", "download", "root"))
 _SET = ("model", "seed", "learning_rate", "data", "device", "out", "shared")
-_VARIANTS = known_keys(VariantsConfig, TrainConfig, without=_SET) + _DATA
+_VARIANTS = known_keys(VariantsConfig, TrainConfig, without=_SET) + DATA_KEYS
 
 
 def _train_variants(settings: Mapping[str, Any], bench: Bench) -> Outcome:
