@@ -26,7 +26,7 @@ class Family:
         defaults: What those options are when they are not given, so that a recipe can say it.
         layouts: Option sets that give different state dicts, or different functions of equal ones; a checkpoint is
             compared with each.
-        image_size: Height and width of the images that it takes; None for any.
+        image_size: Height and width of the images that it takes, or a size among those; None for any usual one.
         initial: Those options that decide the weights it begins with and nothing else; a checkpoint has its own.
     """
 

@@ -29,7 +29,7 @@ def check_images(
     Raises:
         ShapeError: The images have another shape than ``(n, channels, size, size)``.
     """
-    least, sides = smallest or 1, tuple(images.shape[2:])
+    least, sides = (smallest or 1) if size is None else size, tuple(images.shape[2:])
     fits = images.ndim == 4 and images.shape[1] == channels and min(sides) >= least
     if fits and (size is None or sides == (size, size)):
         return

@@ -24,6 +24,7 @@ _OPTIONS = ("num_classes", "in_channels", "seed", "pretrained")
 _MAIN_OUTPUT = {"aux_logits": False, "init_weights": True}  # these two return several outputs while training
 _KEYWORDS: dict[str, dict[str, bool]] = {"googlenet": _MAIN_OUTPUT, "inception_v3": _MAIN_OUTPUT}
 _FIXED = ("vit_", "maxvit_")  # networks that take one size: 224
+_ADVISED = ("swin_", "efficientnet_v2_")  # the stated least size is that of the weights; any will do
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,10 @@ def _smallest(name: str) -> int:
     """Least height and width, as torchvision states it beside its weights."""
     import torchvision
 
+    if name.startswith(_ADVISED):
+        return 1
     weights: Any = torchvision.models.get_model_weights(name)
-    return max(weights.DEFAULT.meta["min_size"])
+    return int(max(weights.DEFAULT.meta["min_size"]))
 
 
 def lookup(name: str) -> Family:
@@ -123,7 +126,8 @@ def lookup(name: str) -> Family:
         raise UnknownNameError(unknown("classification network of torchvision", name, known))
     size = 224 if name.startswith(_FIXED) else None
     factory = isolated(partial(torchvision_net, name, image_size=size))
-    return Family(factory, options=_OPTIONS, image_size=size or max(32, _smallest(name)))
+    least = _smallest(name)
+    return Family(factory, options=_OPTIONS, image_size=size or (least if least > 32 else None))
 
 
 register_prefix(_PREFIX, lookup)
