@@ -23,7 +23,7 @@ GRID = ls.Grid((-0.5, 0.0, 0.5), (-0.4, 0.0, 0.3))
 
 def settings(name, out):
     gray = name == "resnet18_gray"
-    limit = 10 if gray else 40 if name in LARGE else 128
+    limit = 6 if gray else 24 if name in LARGE else 128
     data = DataOptions("fashion_mnist_mini", limit=limit, image_size=224 if gray else 32, channels=1 if gray else 3)
     batch = 4 if gray else 32
     return TrainConfig(model=name, epochs=1, batch_size=batch, learning_rate=1e-3, data=data, device="cpu", out=out)
