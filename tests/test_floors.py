@@ -16,7 +16,7 @@ PACKAGE = Path(landscape.__file__).parent
 FLOORS = (
     ("_version",),
     ("errors", "words"),
-    ("registry", "environment", "devices", "progress", "atomic"),
+    ("registry", "environment", "devices", "progress", "atomic", "weights"),
     ("records",),
     ("space", "models", "datasets", "losses"),
     ("storage", "engines"),

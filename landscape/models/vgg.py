@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape.errors import ShapeError, UsageError
+from landscape.errors import UsageError
 from landscape.models.base import Family, register
+from landscape.models.classifier import check_counts, check_images
 from landscape.models.layers import initialize
 from landscape.words import BN_PLACEMENTS, BnPlacement
 
@@ -58,8 +59,7 @@ class VGG(nn.Module):
         super().__init__()
         if bn_placement not in BN_PLACEMENTS:
             raise UsageError(f"there is no BatchNorm placement {bn_placement!r}; known: {', '.join(BN_PLACEMENTS)}")
-        if num_classes < 1 or in_channels < 1:
-            raise UsageError(f"classes and channels are at least 1; got {num_classes} and {in_channels}")
+        check_counts(num_classes, in_channels)
         self.in_channels = in_channels
         features: list[nn.Module] = []
         width = in_channels
@@ -91,17 +91,8 @@ class VGG(nn.Module):
 
         Returns:
             Shape ``(n, num_classes)``.
-
-        Raises:
-            ShapeError: The images have another size.
         """
-        if tuple(images.shape[1:]) != (self.in_channels, IMAGE, IMAGE):
-            found = " x ".join(str(side) for side in images.shape[1:])
-            raise ShapeError(
-                f"this VGG takes {self.in_channels} x {IMAGE} x {IMAGE} images; got {found}. Prepare them with "
-                f"--image-size {IMAGE} --channels {self.in_channels} (image_size=, channels= in Python), or build the "
-                "network with other in_channels."
-            )
+        check_images(images, "this VGG", channels=self.in_channels, size=IMAGE)
         return self.classifier(torch.flatten(self.features(images), 1))  # type: ignore[no-any-return]
 
 

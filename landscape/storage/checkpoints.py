@@ -9,10 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import pickle
-import warnings
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,13 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landscape import models
+from landscape import models, weights
 from landscape.atomic import replacing
 from landscape.errors import CheckpointError, LandscapeError, require
 from landscape.storage.recognize import expected, recognize
-
-_CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
-_PREFIXES = ("module.", "_orig_mod.", "model.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +61,11 @@ class Checkpoint:
                 f"the file says that it holds {self.model_name!r}, which is no registered network, and a file is not "
                 f"trusted to name code. If you know it, say so: --model {self.model_name} (model= in Python)."
             )
-        model = models.build(self.model_name, **self.model_options)
+        model = models.build(self.model_name, **models.lasting(self.model_name, self.model_options))
         try:
             model.load_state_dict(dict(self.state_dict))
         except RuntimeError as error:
-            raise CheckpointError(f"the weights do not fit {self.model_name}: {_first_line(error)}") from error
+            raise CheckpointError(f"the weights do not fit {self.model_name}: {weights.first_line(error)}") from error
         return model.eval()
 
 
@@ -152,15 +146,15 @@ def load_checkpoint(
         CheckpointError: The file is missing, damaged, holds code or no weights, or fits no network or several.
     """
     path = Path(path)
-    content = _read(path)
+    content = weights.read(path)
     meta = dict(content.get("landscape") or {}) if isinstance(content.get("landscape"), Mapping) else {}
-    forms = list(_forms(_tensors(content, path)))
+    forms = list(weights.forms(weights.tensors(content, path)))
     training = content["training"] if isinstance(content.get("training"), Mapping) else {}
     name, options = str(meta.pop("model", "")), dict(meta.pop("model_options", {})) | dict(model_options or {})
     if isinstance(model, nn.Module):
         return Checkpoint("", {}, _fitting(forms, model, path), meta, (), training)
     if name and model in {None, name}:
-        trusted = model == name or name in models.names()
+        trusted = model == name or models.known(name)
         state = _own_form(forms, name, options) if trusted else forms[-1]
         return Checkpoint(name, options, state, meta, (), training, trusted)
     found = recognize(forms[-1], name=model, options=model_options or {}, where=str(path))
@@ -177,7 +171,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         Names to tensors, common prefixes removed.
     """
     path = Path(path)
-    return list(_forms(_tensors(_read(path), path)))[-1]
+    return list(weights.forms(weights.tensors(weights.read(path), path)))[-1]
 
 
 def _fitting(forms: list[dict[str, Tensor]], model: nn.Module, path: Path) -> dict[str, Tensor]:
@@ -200,72 +194,3 @@ def _own_form(forms: list[dict[str, Tensor]], name: str, options: Mapping[str, A
             wanted = set(expected(name, options))
             return next((state for state in forms if set(state) == wanted), forms[-1])
     return forms[-1]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise CheckpointError(f"there is no checkpoint {path}")
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder; give a checkpoint file in it")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's remarks on old pickles; what is wrong is said below
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except PermissionError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    except Exception as error:  # what torch makes of a damaged file has no type in common
-        if _is_code(error, path):
-            raise CheckpointError(
-                f"{path} holds Python objects, not only tensors and plain values; nothing in it was executed. "
-                "Save its weights with torch.save(model.state_dict(), ...) and use that file."
-            ) from error
-        # torch's own words are left out: some advise to load the file without this protection
-        raise CheckpointError(f"{path} is not a checkpoint, or is damaged or truncated") from error
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a mapping of names to weights")
-    return dict(content)
-
-
-def _is_code(error: Exception, path: Path) -> bool:
-    text = str(error)
-    if isinstance(error, pickle.UnpicklingError):
-        with path.open("rb") as file:
-            pickled = file.read(1) == b"\x80"
-        return pickled or zipfile.is_zipfile(path) or "GLOBAL" in text
-    return "TorchScript" in text
-
-
-def _read_safetensors(path: Path) -> dict[str, Any]:
-    library = require("safetensors", extra="safetensors", purpose="a .safetensors file")
-    try:
-        with library.safe_open(str(path), framework="pt", device="cpu") as file:
-            facts = (file.metadata() or {}).get("landscape")
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except LandscapeError:
-        raise
-    except Exception as error:  # the library raises a type of its own that is not exported everywhere
-        raise CheckpointError(f"{path} is not a safetensors file, or is damaged: {_first_line(error)}") from error
-    return {"state_dict": state} | ({"landscape": json.loads(facts)} if facts else {})
-
-
-def _tensors(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
-    for inner in (*(content.get(key) for key in _CONTAINERS), content):
-        if isinstance(inner, Mapping):
-            state = {str(name): t for name, t in inner.items() if isinstance(t, Tensor)}
-            if state:
-                return state
-    raise CheckpointError(f"{path} holds no weights; its keys are: {', '.join(map(str, list(content)[:8])) or 'none'}")
-
-
-def _forms(state: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """The state dict as it is, then without one prefix after the other."""
-    yield state
-    while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in state)), None):
-        state = {name.removeprefix(prefix): t for name, t in state.items()}
-        yield state
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

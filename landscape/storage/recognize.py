@@ -127,14 +127,16 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
 
 
 def _inferred(family: models.Family, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Classes from the last weight matrix, channels from the first convolution."""
+    """Classes from the last weight matrix, channels from the first convolution; each from the other where it lacks."""
     matrices = [t for t in state.values() if t.ndim == 2]
     kernels = [t for t in state.values() if t.ndim == 4]
     found = {}
-    if "num_classes" in family.options and matrices:
-        found["num_classes"] = len(matrices[-1])
+    if "num_classes" in family.options and (matrices or kernels):
+        found["num_classes"] = len((matrices or kernels)[-1])
     if "in_channels" in family.options and kernels:
         found["in_channels"] = kernels[0].shape[1]
+    elif "in_channels" in family.options and matrices and family.image_size:
+        found["in_channels"] = matrices[0].shape[1] // family.image_size**2
     return found
 
 

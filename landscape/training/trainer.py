@@ -108,7 +108,7 @@ class Trainer:
         train, validation = self.data.train.describe(), self.data.validation.describe()
         return {
             "model": c.model,
-            "model_options": {k: v for k, v in self._options().items() if k != "seed"},
+            "model_options": models.recipe_options({k: v for k, v in self._options().items() if k != "seed"}),
             "learning_rate": c.learning_rate,
             "seed": c.seed,
             "epochs": c.epochs,
@@ -256,7 +256,7 @@ class Trainer:
             "run": c.name,
             "recipe": self.recipe,
         }
-        options = {k: v for k, v in self._options().items() if k not in {"init", "seed"}}  # weights replace them
+        options = models.lasting(c.model, self._options())
         save_checkpoint(path, self.model, model_name=c.model, model_options=options, meta=meta, training=training)
 
 
