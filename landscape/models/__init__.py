@@ -8,6 +8,7 @@ from landscape.models import mlp as _mlp  # noqa: F401
 from landscape.models import cnn as _cnn  # noqa: F401
 from landscape.models import resnet9 as _resnet9  # noqa: F401
 from landscape.models import lenet as _lenet  # noqa: F401
+from landscape.models import deep_linear as _deep_linear  # noqa: F401
 from landscape.models import torchvision_nets as _torchvision_nets  # noqa: F401
 from landscape.models.base import (
     Family,

@@ -28,6 +28,8 @@ class Family:
             compared with each.
         image_size: Height and width of the images that it takes, or a size among those; None for any usual one.
         initial: Those options that decide the weights it begins with and nothing else; a checkpoint has its own.
+        foreign: Whether a file under other names than its own may hold it. A network that is found nowhere else says
+            no, and is known by its own names alone.
     """
 
     factory: Callable[..., nn.Module]
@@ -36,6 +38,7 @@ class Family:
     layouts: tuple[Mapping[str, Any], ...] = ({},)
     image_size: int | None = None
     initial: tuple[str, ...] = ("init", "seed", "pretrained")
+    foreign: bool = True
 
 
 _FAMILIES: Registry[Family | Callable[..., nn.Module]] = Registry("model", group="landscape.models")
