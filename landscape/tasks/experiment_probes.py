@@ -105,8 +105,8 @@ def trace_numbers(traces: Sequence[SmoothnessTrace]) -> dict[str, Number]:
         for ratio in ratios:
             for number, window in enumerate(ratio.windows):
                 key = f"ratio.{ratio.measure}.{model}" + (f".{window}" if number else "")
-                found[key] = Number(*ratio.mean(number), len(ratio.seeds))
-                found[f"median.{key}"] = Number(*ratio.median(number), len(ratio.seeds))
+                for name, (mean, deviation) in ((key, ratio.mean(number)), (f"median.{key}", ratio.median(number))):
+                    found[name] = Number(mean, deviation, len(ratio.seeds))
     return found
 
 
