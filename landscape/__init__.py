@@ -24,6 +24,7 @@ _HOME = {
     "VariantBands": "landscape.records",
     "LineSearchTrace": "landscape.records",
     "SmoothnessTrace": "landscape.records",
+    "Evaluation": "landscape.records",
     "Objective": "landscape.surface",
     "measure_surface": "landscape.surface",
     "measure_surfaces": "landscape.surface",
@@ -41,6 +42,7 @@ _HOME = {
     "VariantsConfig": "landscape.training",
     "train": "landscape.training",
     "train_variants": "landscape.training",
+    "evaluate_classifier": "landscape.training",
     "loss_band": "landscape.smoothness",
     "LandscapeError": "landscape.errors",
 }

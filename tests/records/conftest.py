@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from landscape.records import Grid, Measurement, Run, Surface, VariantBands
+from landscape.records import Evaluation, Grid, Measurement, Run, Surface, VariantBands
 
 NAN, INF = np.nan, np.inf
 
@@ -73,6 +73,27 @@ def bands():
     )
 
 
-@pytest.fixture(params=["surface", "run", "bands", "measurement"])
+@pytest.fixture
+def evaluation(measurement):
+    """Three classes, of which the last has no image, and four outputs."""
+    return Evaluation(
+        true_class=np.array(["cat", "dog", "überlang"]),
+        predicted_class=np.array(["cat", "dog", "überlang", "output 3"]),
+        confusion=[[3, 1, 0, 0], [0, 2, 3, 3], [0, 0, 0, 0]],
+        unpredicted=[0, 0, 0],
+        class_loss=[0.5, INF, NAN],
+        class_loss_sem=[0.1, NAN, NAN],
+        rank_count=[5, 4, 3, 0],
+        overall=measurement,
+        mistake_index=[7, 2],
+        mistake_true=[0, 1],
+        mistake_predicted=[1, 3],
+        mistake_confidence=[1 / 3, NAN],
+        mistake_image=np.arange(2 * 4 * 5 * 3).reshape(2, 4, 5, 3),
+        recipe={"model": "vgg", "confidence": "softmax"},
+    )
+
+
+@pytest.fixture(params=["surface", "run", "bands", "measurement", "evaluation"])
 def record(request):
     return request.getfixturevalue(request.param)
