@@ -28,7 +28,7 @@ _SURENESS: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
 
 
 class _Verdicts(NamedTuple):
-    """What is kept of a batch: tensors of shape ``(n,)`` on the device, and the number of outputs."""
+    """What is kept of a batch, or of all: tensors of shape ``(n,)`` on the device, and the number of outputs."""
 
     losses: Tensor
     predicted: Tensor
@@ -82,31 +82,49 @@ def evaluate_classifier(
         return _verdicts(outputs, targets, per_example(outputs, targets).double(), sureness(outputs))
 
     parts = judged(model, images, judge, batch_size=batch_size, precision=precision, report=progress or silent)
-    values, said, *columns = (torch.cat(column) for column in list(zip(*parts, strict=True))[:-1])
-    average, sem, _, accuracy = Examples(values, said == images.targets).statistics().tolist()
-    predicted, rank, confidence = (column.cpu().numpy() for column in (said, *columns))
-    outputs = parts[0].outputs
-    targets = dataset.targets.cpu().numpy()
-    by_class = _class_losses(values.cpu().numpy(), targets, len(dataset.classes))
-    shown = _most_confident(predicted, targets, confidence, mistakes)
+    kept = _joined(parts)
+    average, sem, _, accuracy = Examples(kept.losses, kept.predicted == images.targets).statistics().tolist()
+    facts = _recipe(model, dataset, tensors, loss=name, confidence=how, precision=precision)
     return Evaluation(
-        true_class=np.array(dataset.classes, dtype=np.str_),
-        predicted_class=np.array(_output_names(dataset.classes, outputs), dtype=np.str_),
-        confusion=_confusion(predicted, targets, (len(dataset.classes), outputs)),
-        unpredicted=np.bincount(targets[predicted == NO_PREDICTION], minlength=len(dataset.classes)),
-        class_loss=by_class[0],
-        class_loss_sem=by_class[1],
-        rank_count=np.bincount(rank[predicted != NO_PREDICTION], minlength=outputs),
+        **_counts(dataset, kept, mistakes),
         overall=Measurement(average, sem, accuracy, len(dataset)),
-        mistake_index=shown,
-        mistake_true=targets[shown],
-        mistake_predicted=predicted[shown],
-        mistake_confidence=confidence[shown],
-        mistake_image=dataset.images[torch.as_tensor(shown, device=dataset.device)].permute(0, 2, 3, 1).cpu().numpy(),
-        recipe=_recipe(model, dataset, tensors, loss=name, confidence=how, precision=precision) | dict(recipe or {}),
+        recipe=facts | dict(recipe or {}),
         environment=environment(devices.describe(images.device)),
         provenance=dict(provenance or {}),
     )
+
+
+def _joined(parts: Sequence[_Verdicts]) -> _Verdicts:
+    return _Verdicts(
+        torch.cat([part.losses for part in parts]),
+        torch.cat([part.predicted for part in parts]),
+        torch.cat([part.rank for part in parts]),
+        torch.cat([part.confidence for part in parts]),
+        parts[0].outputs,
+    )
+
+
+def _counts(dataset: ArrayDataset, kept: _Verdicts, mistakes: int) -> dict[str, Any]:
+    """The arrays of the record, from what was kept of every image."""
+    values, predicted, rank, confidence = (column.cpu().numpy() for column in kept[:-1])
+    targets, classes, outputs = dataset.targets.cpu().numpy(), len(dataset.classes), kept.outputs
+    mean, sem = _class_losses(values, targets, classes)
+    shown = _most_confident(predicted, targets, confidence, mistakes)
+    pixels = dataset.images[torch.as_tensor(shown, device=dataset.device)]
+    return {
+        "true_class": np.array(dataset.classes, dtype=np.str_),
+        "predicted_class": np.array(_output_names(dataset.classes, outputs), dtype=np.str_),
+        "confusion": _confusion(predicted, targets, (classes, outputs)),
+        "unpredicted": np.bincount(targets[predicted == NO_PREDICTION], minlength=classes),
+        "class_loss": mean,
+        "class_loss_sem": sem,
+        "rank_count": np.bincount(rank[predicted != NO_PREDICTION], minlength=outputs),
+        "mistake_index": shown,
+        "mistake_true": targets[shown],
+        "mistake_predicted": predicted[shown],
+        "mistake_confidence": confidence[shown],
+        "mistake_image": pixels.permute(0, 2, 3, 1).cpu().numpy(),
+    }
 
 
 def _check(outputs: Any, dataset: ArrayDataset) -> None:
