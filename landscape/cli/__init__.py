@@ -7,6 +7,7 @@ import os
 import click
 
 from landscape._version import __version__
+from landscape.cli.evaluate import evaluate
 from landscape.cli.files import info, plot
 from landscape.cli.group import Group
 from landscape.cli.run import run
@@ -29,5 +30,5 @@ def main() -> None:
     """  # noqa: D301 - for click, a real backspace
 
 
-for _command in (demo, train_variants, surface, check, run, plot, info):
+for _command in (demo, train_variants, evaluate, surface, check, run, plot, info):
     main.add_command(_command)

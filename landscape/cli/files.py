@@ -25,7 +25,7 @@ FORMATS = ("html", "png", "pdf", "vtk")
 @click.option("--out", type=FILE, help="Where to write; the format gives the ending.  [default: beside FILE]")
 @output_options
 def plot(file: Path, formats: tuple[str, ...], out: Path | None, standalone: bool, quiet: bool) -> None:
-    """Draw a stored surface or stored bands again, without measuring anything.
+    """Draw a stored surface, stored bands or a stored evaluation again, without measuring anything.
 
     \b
         landscape plot results/surfaces/vgg_bn.h5 --format html,pdf,vtk

@@ -71,10 +71,26 @@ def data_options(
     )
 
 
+def data_choice(options: dict[str, Any]) -> Any:
+    """Take what ``data_options`` and ``--split`` brought out of a command's options.
+
+    Args:
+        options: Values by name; those of the images are removed.
+
+    Returns:
+        A ``landscape.tasks.data.DataChoice``; a default limit that nobody typed may be more than there is.
+    """
+    from landscape.tasks.data import DataChoice
+
+    names = ("dataset", "root", "split", "limit", "normalization", "image_size", "channels", "download")
+    fewer = click.get_current_context().get_parameter_source("limit") is click.core.ParameterSource.DEFAULT
+    return DataChoice(fewer=fewer, **{name: options.pop(name) for name in names if name in options})
+
+
 def checkpoint_options(function: F) -> F:
     """Add the options that name a checkpoint and its network."""
     return _stack(
-        click.option("--ckpt", type=FILE, required=True, help="Checkpoint to look around."),
+        click.option("--ckpt", type=FILE, required=True, help="Checkpoint."),
         click.option("--model", help="Its network, where the file does not say it: a name or package.module:factory."),
         click.option(
             "--model-option",

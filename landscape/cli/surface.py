@@ -12,6 +12,7 @@ from landscape.cli.options import (
     FILE,
     checkpoint_options,
     command_line,
+    data_choice,
     data_options,
     engine_option,
     machine_options,
@@ -41,14 +42,6 @@ def _planes(function: Any) -> Any:
     ):
         function = option(function)
     return function
-
-
-def _data_choice(options: dict[str, Any]) -> Any:
-    from landscape.tasks.data import DataChoice
-
-    names = ("dataset", "root", "split", "limit", "normalization", "image_size", "channels", "download")
-    fewer = click.get_current_context().get_parameter_source("limit") is click.core.ParameterSource.DEFAULT
-    return DataChoice(fewer=fewer, **{name: options.pop(name) for name in names if name in options})
 
 
 @click.command()
@@ -122,7 +115,7 @@ def surface(
 
     if options["budget"] is not None and options["radius"] != "auto":
         raise click.UsageError("--budget is the loss at which an automatic range ends: add --radius auto")
-    data = _data_choice(options)
+    data = data_choice(options)
     settings = SurfaceOptions(data=data, model_options=dict(model_options), **options)
     if settings.points % 2 == 0 and not quiet:
         click.echo(
@@ -168,7 +161,7 @@ def check(ckpt: Path, quiet: bool, model_options: tuple[tuple[str, Any], ...], *
     from landscape.tasks.check import check as run
     from landscape.tasks.surface import SurfaceOptions
 
-    data = _data_choice(options)
+    data = data_choice(options)
     report = run(ckpt, SurfaceOptions(data=data, model_options=dict(model_options), **options))
     if not quiet:
         for note in report.notes:

@@ -2,8 +2,19 @@
 
 from landscape.figures.page import write_page
 from landscape.figures.public import band, surface, write_band_png, write_surface_png
+from landscape.figures.public_evaluation import evaluation, write_evaluation_png
 from landscape.figures.sections import Control, Section, band_section, surface_section
+from landscape.figures.sections_evaluation import evaluation_section
 from landscape.figures.text_band import band_summary
+from landscape.figures.text_evaluation import (
+    class_table,
+    confusion_table,
+    evaluation_notes,
+    evaluation_summary,
+    evaluation_title,
+    mistake_captions,
+    mistake_table,
+)
 from landscape.figures.text_sampling import surface_assumed
 from landscape.figures.text_surface import surface_summary
 
@@ -13,11 +24,21 @@ __all__ = [
     "band",
     "band_section",
     "band_summary",
+    "class_table",
+    "confusion_table",
+    "evaluation",
+    "evaluation_notes",
+    "evaluation_section",
+    "evaluation_summary",
+    "evaluation_title",
+    "mistake_captions",
+    "mistake_table",
     "surface",
     "surface_assumed",
     "surface_section",
     "surface_summary",
     "write_band_png",
+    "write_evaluation_png",
     "write_page",
     "write_surface_png",
 ]

@@ -19,6 +19,7 @@ from landscape._version import __version__
 from landscape.atomic import replacing
 from landscape.errors import UsageError
 from landscape.figures.data import Facts, Table
+from landscape.figures.gallery import gallery_html
 from landscape.figures.sections import Control, Section
 
 PLOTLY = "plotly.min.js"
@@ -209,11 +210,12 @@ def _section_html(section: Section, index: int, heading: str) -> str:
         for text in section.notes
     )
     head = f'{heading}{finding}<ul class="conditions">{conditions}</ul>{notes}'
+    gallery = gallery_html(section.gallery) if section.gallery else ""
     tables = "".join(_table_html(table) for table in section.tables)
     folded = "".join(_facts_html(group) for group in section.facts)
     fold = f'<details><summary>How this was made</summary><div class="groups">{folded}</div></details>'
     controls = "".join(_control_html(control, index) for control in section.controls)
-    return _figure_html(index, section.title, controls, head, remarks + tables + (fold if folded else ""))
+    return _figure_html(index, section.title, controls, head, remarks + gallery + tables + (fold if folded else ""))
 
 
 def _figure_html(index: int, name: str, controls: Any, head: str, tail: str = "") -> str:

@@ -14,6 +14,7 @@ from landscape.figures.data_surface import SurfacePanel, surface_labels, surface
 from landscape.figures.draw_plotly import Drawing
 from landscape.figures.draw_plotly_band import draw_bands
 from landscape.figures.draw_plotly_surface import View, draw_surfaces
+from landscape.figures.gallery import Gallery
 from landscape.figures.text_band import (
     SLOW,
     accuracy_table,
@@ -69,6 +70,7 @@ class Section:
         tables: Numbers below the figure.
         facts: How it was made, folded.
         remarks: How to read the figure, below it.
+        gallery: Pictures between figure and tables.
     """
 
     title: str
@@ -80,6 +82,7 @@ class Section:
     tables: tuple[Table, ...] = ()
     facts: tuple[Facts, ...] = ()
     remarks: tuple[str, ...] = ()
+    gallery: Gallery | None = None
 
 
 SCALE = Control("scale", "Loss axis", (("log", "logarithmic"), ("linear", "linear")))

@@ -2,6 +2,7 @@
 
 from landscape.records.band import LossBand
 from landscape.records.base import KINDS, Record, Variable, from_parts, to_parts
+from landscape.records.evaluation import Evaluation
 from landscape.records.grid import Grid
 from landscape.records.line_search import LineSearchTrace, SmoothnessTrace
 from landscape.records.measurement import Measurement
@@ -11,6 +12,7 @@ from landscape.records.variant_bands import VariantBands
 
 __all__ = [
     "KINDS",
+    "Evaluation",
     "Grid",
     "LineSearchTrace",
     "LossBand",

@@ -24,3 +24,17 @@ class Measurement(Record):
     loss_sem: float = array(about="standard error of the loss over examples", units="nats")
     accuracy: float = array(about="fraction classified right")
     examples: int = array(dtype=np.int64, about="number of examples")
+
+
+def at_chance(measured: Measurement, classes: int) -> bool:
+    """Say whether an accuracy is no better than guessing: within three standard errors of one in ``classes``.
+
+    Args:
+        measured: Accuracy and number of examples.
+        classes: Number of classes.
+
+    Returns:
+        Whether it is; False where there is no accuracy.
+    """
+    chance = 1 / classes
+    return bool(measured.accuracy < chance + 3 * np.sqrt(chance * (1 - chance) / measured.examples))

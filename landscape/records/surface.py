@@ -10,7 +10,7 @@ import numpy as np
 
 from landscape.records.base import BoolArray, FloatArray, Json, Record, array, embedded, mapping
 from landscape.records.grid import Grid
-from landscape.records.measurement import Measurement
+from landscape.records.measurement import Measurement, at_chance
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -71,10 +71,7 @@ class Surface(Record):
         False where the recipe does not give the number of classes.
         """
         classes = self.recipe.get("classes")
-        if not classes or np.isnan(self.center.accuracy):
-            return False
-        chance = 1 / int(classes)
-        return bool(self.center.accuracy < chance + 3 * np.sqrt(chance * (1 - chance) / self.center.examples))
+        return at_chance(self.center, int(classes)) if classes else False
 
     @property
     def finished(self) -> bool:

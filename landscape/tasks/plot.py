@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from landscape import figures
 from landscape.errors import UsageError
-from landscape.records import Surface, VariantBands
+from landscape.records import Evaluation, Surface, VariantBands
 from landscape.storage import load
 from landscape.storage.vtk import write_vts
 
 FORMATS = ("html", "png", "pdf", "vtk")
+
+
+class _Picture(NamedTuple):
+    """How a kind of record is drawn, and what a message calls it."""
+
+    section: Callable[[Any], figures.Section]
+    image: Callable[[Path, Any], Path]
+    words: str
+
+
+_PICTURES: dict[type, _Picture] = {
+    Surface: _Picture(figures.surface_section, figures.write_surface_png, "a surface"),
+    VariantBands: _Picture(figures.band_section, figures.write_band_png, "bands"),
+    Evaluation: _Picture(figures.evaluation_section, figures.write_evaluation_png, "an evaluation"),
+}
 
 
 def plot(
@@ -20,7 +36,7 @@ def plot(
     """Draw a stored record.
 
     Args:
-        file: A surface file or ``bands.h5``.
+        file: A surface file, ``bands.h5`` or an evaluation file.
         formats: Any of ``html``, ``png``, ``pdf`` and, for a surface, ``vtk`` (one ``.vts`` a pair).
         out: Where to write; the formats give the endings. By default beside ``file``, under its stem.
         standalone: Whether the page carries plotly's script.
@@ -37,22 +53,20 @@ def plot(
     record, stem = load(file), out or file.with_suffix("")
     if stem.suffix[1:] in FORMATS:
         stem = stem.with_suffix("")
-    if not isinstance(record, Surface | VariantBands):
+    if type(record) not in _PICTURES:
         raise UsageError(f"{file} holds a record of kind {record.kind!r}, which has no picture of its own yet")
     if "vtk" in formats and not isinstance(record, Surface):
-        raise UsageError(f"VTK files are made of surfaces; {file} holds bands: draw them as html, png or pdf")
+        words = _PICTURES[type(record)].words
+        raise UsageError(f"VTK files are made of surfaces; {file} holds {words}: choose html, png or pdf")
     return [path for name in formats for path in _draw(record, name, stem, standalone)]
 
 
-def _draw(record: Surface | VariantBands, name: str, stem: Path, standalone: bool) -> list[Path]:
-    target = stem.with_name(f"{stem.name}.{name}")
+def _draw(record: Any, name: str, stem: Path, standalone: bool) -> list[Path]:
+    target, picture = stem.with_name(f"{stem.name}.{name}"), _PICTURES[type(record)]
     if name == "html":
-        surface = isinstance(record, Surface)
-        section = figures.surface_section(record) if surface else figures.band_section(record)  # type: ignore[arg-type]
+        section = picture.section(record)
         return [figures.write_page(target, section, title=section.title, standalone=standalone)]
     if name == "vtk":
-        names = [stem.with_name(f"{stem.name}-pair{k}.vts") for k in range(record.pairs)]  # type: ignore[union-attr]
-        return [write_vts(path, record, pair=k) for k, path in enumerate(names)]  # type: ignore[arg-type]
-    if isinstance(record, Surface):
-        return [figures.write_surface_png(target, record)]
-    return [figures.write_band_png(target, record)]
+        names = [stem.with_name(f"{stem.name}-pair{k}.vts") for k in range(record.pairs)]
+        return [write_vts(path, record, pair=k) for k, path in enumerate(names)]
+    return [picture.image(target, record)]

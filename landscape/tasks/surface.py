@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ from landscape.storage import Checkpoint, load, load_checkpoint
 from landscape.surface import Objective, measure_surfaces
 from landscape.surface.radius import BUDGET_RULE, auto_range, cover
 from landscape.tasks.data import DataChoice, check_fit, images_for, subset_facts
+from landscape.tasks.files import origin, record_file
 from landscape.words import BN_MODES
 
 _BATCH, _GPU_BATCH = 512, 4096  # largest batches that nobody asked for
-_ENDINGS = (".h5", ".hdf5", ".nc")
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def surface_from_checkpoint(
     """
     checkpoint = load_checkpoint(ckpt, options.model, model_options=options.model_options)
     data, assumed = images_for(checkpoint, options.data)
-    out = _surface_file(out or Path("results/surfaces") / f"{ckpt.stem}.h5")
+    out = record_file(out or Path("results/surfaces") / f"{ckpt.stem}.h5", "surface")
     assumed = [*checkpoint.notes, *assumed]
     if say is not None:
         for text in assumed:
@@ -147,18 +146,10 @@ def surface_from_checkpoint(
         evaluator=options.evaluator,
         progress=progress,
         recipe=_facts(checkpoint, data) | _radius_facts(options),
-        provenance=_provenance(ckpt, checkpoint, assumed, command) | facts,
+        provenance=origin(ckpt, checkpoint, assumed, command) | facts,
     )
     name = out if options.bn != "all" else out.with_suffix(f".all{out.suffix}")  # beside the page of a single mode
     return draw(surfaces, files, name, standalone=standalone)
-
-
-def _surface_file(out: Path) -> Path:
-    if out.suffix in {".html", ".png"}:
-        raise UsageError(f"--out names the surface file, for instance {out.stem}.h5; page and picture go beside it")
-    if out.suffix in _ENDINGS:
-        return out
-    return out.with_name(f"{out.name}.h5")  # "vgg-lr0.001" is a name, not one with the ending ".001"
 
 
 def _modes(model: nn.Module, asked: str) -> tuple[str, ...]:
@@ -252,15 +243,3 @@ def draw(surfaces: Sequence[Surface], files: Sequence[Path], out: Path, *, stand
     page = figures.write_page(out.with_suffix(".html"), section, title=section.title, standalone=standalone)
     image = figures.write_surface_png(out.with_suffix(".png"), surfaces)
     return WrittenSurface(tuple(surfaces), tuple(files), page, image)
-
-
-def _provenance(ckpt: Path, checkpoint: Checkpoint, assumed: list[str], command: str) -> dict[str, Any]:
-    trained = {k: v for k, v in checkpoint.meta.items() if k in {"run", "epoch", "val_loss", "val_accuracy"}}
-    trained |= {k: v for k, v in checkpoint.meta.get("recipe", {}).get("model_options", {}).items() if k == "init"}
-    return {
-        "checkpoint": ckpt.name,
-        "assumed": assumed,
-        "command": command,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **({"trained": trained} if trained else {}),
-    }

@@ -1,5 +1,6 @@
 """Training small image classifiers: one run, or every variant x learning rate x seed."""
 
+from landscape.training.assess import evaluate_classifier
 from landscape.training.config import TrainConfig, VariantsConfig
 from landscape.training.data import TrainingData
 from landscape.training.evaluate import evaluate
@@ -12,6 +13,7 @@ __all__ = [
     "VariantsConfig",
     "collect",
     "evaluate",
+    "evaluate_classifier",
     "keep_best",
     "train",
     "train_variants",

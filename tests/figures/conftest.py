@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from landscape.records import Grid, Measurement, Surface, VariantBands
+from landscape.records import Evaluation, Grid, Measurement, Surface, VariantBands
 
 RECIPE = {
     "model": "vgg_bn",
@@ -71,6 +71,36 @@ def levels(variants=("vgg", "vgg_bn"), seeds=1, steps=60, epochs=3, **changes) -
     return VariantBands(
         np.array(variants), np.arange(seeds), [1e-4, 1e-3, 3e-3], t, np.arange(1, epochs + 1), **(values | changes)
     )
+
+
+def cats_and_dogs(**changes) -> Evaluation:
+    """Sixteen cats (8 right, 6 dogs, 2 birds), four dogs (all right), no bird; a fourth output that nobody trained."""
+    values = {
+        "confusion": [[8, 6, 2, 0], [0, 4, 0, 0], [0, 0, 0, 0]],
+        "unpredicted": [0, 0, 0],
+        "class_loss": [1.0, 0.5, np.nan],
+        "class_loss_sem": [0.25, 0.125, np.nan],
+        "rank_count": [12, 6, 2, 0],
+        "overall": Measurement(0.9, 0.2, 0.6, 20),
+        "mistake_index": [17, 3],
+        "mistake_true": [0, 0],
+        "mistake_predicted": [1, 2],
+        "mistake_confidence": [0.992, 0.75],
+        "mistake_image": np.arange(2 * 3 * 4 * 3).reshape(2, 3, 4, 3),
+        "recipe": {
+            "model": "vgg_bn", "dataset": "cifar10", "split": "test", "examples": 20, "loss": "cross_entropy",
+            "precision": "fp32", "confidence": "softmax", "has_batchnorm": True,
+        },
+        "provenance": {"command": "landscape evaluate --ckpt vgg_bn.pth", "checkpoint": "vgg_bn.pth"},
+    } | changes  # fmt: skip
+    classes = changes.get("true_class", np.array(["cat", "dog", "bird"]))
+    outputs = changes.get("predicted_class", np.array([*classes, "output 3"]))
+    return Evaluation(**({"true_class": classes, "predicted_class": outputs} | values))
+
+
+@pytest.fixture
+def make_evaluation():
+    return cats_and_dogs
 
 
 @pytest.fixture

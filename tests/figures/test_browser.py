@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from landscape.figures import band_section, surface_section, write_page
+from landscape.figures import band_section, evaluation_section, surface_section, write_page
 from landscape.tasks.demo import demo
 
 pytestmark = pytest.mark.browser
@@ -166,6 +166,42 @@ def test_bands_are_drawn_and_switched(browser, make_bands, tmp_path):
         page.reload()
         page.wait_for_selector("html[data-ready=yes]", state="attached")
         assert page.is_checked('input[name="f1-seed"][value="1"]')
+
+
+def test_an_evaluation_is_drawn_switched_and_remembered_with_its_mistakes(browser, make_evaluation, tmp_path):
+    path = write_page(tmp_path / "e.html", evaluation_section(make_evaluation()), title="Classification")
+    with opened(browser, path) as page:
+        picture = pixels(page.locator("#figure-1 .plot"), tmp_path / "rates.png")
+        assert (np.abs(picture - [43, 131, 198]).max(axis=-1) < 25).sum() > 500  # the diagonal in the full colour
+        assert page.evaluate("document.querySelector('.plot').data[0].z[0]") == [50, 37.5, 12.5, 0]
+        choose(page, "f1-cells", "counts")
+        assert page.evaluate("document.querySelector('.plot').data[0].z[0]") == [8, 6, 2, 0]
+        assert page.evaluate("document.querySelector('.plot').data[0].z[2][0]") is None
+        assert "f1-cells=counts" in page.url
+        page.reload()
+        page.wait_for_selector("html[data-ready=yes]", state="attached")
+        assert page.is_checked('input[name="f1-cells"][value="counts"]')
+        sizes = "[...document.querySelectorAll('.gallery img')].map((i) => [i.naturalWidth, i.naturalHeight])"
+        assert page.evaluate(sizes) == [[4, 3], [4, 3]]
+        rows = "['yaxis', 'yaxis2'].map((a) => layout[a]).map((a) => [a._offset, a._length])"
+        rows = f"((layout) => {rows})(document.querySelector('.plot')._fullLayout)"
+        matrix, bars = page.evaluate(rows)
+        assert matrix == bars  # a bar stands in the row of its class
+        cell = "((l) => [l.xaxis._length / 4, l.yaxis._length / 3])(document.querySelector('.plot')._fullLayout)"
+        width, height = page.evaluate(cell)
+        assert abs(width / height - 1) < 0.02
+
+
+def test_an_evaluation_fits_a_narrow_window(browser, make_evaluation, tmp_path):
+    path = write_page(tmp_path / "e.html", evaluation_section(make_evaluation()), title="Classification")
+    with opened(browser, path, width=400, height=800) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        cell = "((l) => [l.xaxis._length / 4, l.yaxis._length / 3])(document.querySelector('.plot')._fullLayout)"
+        width, height = page.evaluate(cell)
+        assert abs(width / height - 1) < 0.05
+        assert width > 40
+        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
 def test_switches_work_from_the_keyboard(browser, surface_page):

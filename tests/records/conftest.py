@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from landscape.records import Grid, LineSearchTrace, Measurement, Run, SmoothnessTrace, Surface, VariantBands
+from landscape.records import (
+    Evaluation,
+    Grid,
+    LineSearchTrace,
+    Measurement,
+    Run,
+    SmoothnessTrace,
+    Surface,
+    VariantBands,
+)
 
 NAN, INF = np.nan, np.inf
 
@@ -74,6 +83,27 @@ def bands():
 
 
 @pytest.fixture
+def evaluation(measurement):
+    """Three classes, of which the last has no image, and four outputs."""
+    return Evaluation(
+        true_class=np.array(["cat", "dog", "überlang"]),
+        predicted_class=np.array(["cat", "dog", "überlang", "output 3"]),
+        confusion=[[3, 1, 0, 0], [0, 2, 3, 3], [0, 0, 0, 0]],
+        unpredicted=[0, 0, 0],
+        class_loss=[0.5, INF, NAN],
+        class_loss_sem=[0.1, NAN, NAN],
+        rank_count=[5, 4, 3, 0],
+        overall=measurement,
+        mistake_index=[7, 2],
+        mistake_true=[0, 1],
+        mistake_predicted=[1, 3],
+        mistake_confidence=[1 / 3, NAN],
+        mistake_image=np.arange(2 * 4 * 5 * 3).reshape(2, 4, 5, 3),
+        recipe={"model": "vgg", "confidence": "softmax"},
+    )
+
+
+@pytest.fixture
 def line_search():
     """One step at three step sizes, with every kind of value."""
     numbers = [np.array([NAN, INF, -0.0]), np.array([1.0, NAN, 5e-324]), np.array([-1.0, 0.5, NAN])]
@@ -119,6 +149,7 @@ def empty_smoothness():
         "smoothness",
         "smoothness_without_layers",
         "empty_smoothness",
+        "evaluation",
     ]
 )
 def record(request):
