@@ -42,6 +42,9 @@ _HOME = {
     "train": "landscape.training",
     "train_variants": "landscape.training",
     "loss_band": "landscape.smoothness",
+    "line_search_probe": "landscape.smoothness",
+    "internal_covariate_shift": "landscape.smoothness",
+    "probe_training": "landscape.smoothness",
     "LandscapeError": "landscape.errors",
 }
 _ROOMS = ("models", "datasets", "figures", "losses")

@@ -22,6 +22,8 @@ class Family:
         defaults: What those options are when they are not given, so that a recipe can say it.
         layouts: Option sets that give different state dicts; a checkpoint is compared with each.
         image_size: Height and width of the images that it takes; None for any.
+        foreign: Whether a file under other names than its own may hold it. A network that is found nowhere else says
+            no, and is known by its own names alone.
     """
 
     factory: Callable[..., nn.Module]
@@ -29,6 +31,7 @@ class Family:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     layouts: tuple[Mapping[str, Any], ...] = ({},)
     image_size: int | None = None
+    foreign: bool = True
 
 
 _FAMILIES: Registry[Family | Callable[..., nn.Module]] = Registry("model", group="landscape.models")

@@ -1,5 +1,7 @@
 """VGG-A for 32 x 32 images and its light version, each plain, with BatchNorm, with dropout, with both.
 
+Relatives of BatchNorm (``landscape.models.norms``) may stand in its places.
+
 Source: Simonyan and Zisserman 2015, arXiv:1409.1556, configuration A, with the 512-512-10 head of the course project
 that compares it with and without BatchNorm.
 """
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from landscape.errors import ShapeError, UsageError
 from landscape.models.base import Family, register
 from landscape.models.layers import initialize
+from landscape.models.norms import NORMS
 from landscape.words import BN_PLACEMENTS, BnPlacement
 
 VGG_A = ((64,), (128,), (256, 256), (512, 512), (512, 512))
@@ -28,11 +31,11 @@ class VGG(nn.Module):
     Args:
         stages: Widths of the convolutions of every stage.
         hidden: Width of the two hidden linear layers.
-        batchnorm: BatchNorm after every convolution.
+        norm: What normalizes after every convolution, a name of ``landscape.models.norms.NORMS``; None for nothing.
         dropout: Dropout of 0.5 before each of the first two linear layers.
         num_classes: Outputs.
         in_channels: Channels of the images.
-        bn_placement: ``conv``, or ``conv+fc`` for BatchNorm after the first two linear layers too.
+        bn_placement: ``conv``, or ``conv+fc`` for the normalization after the first two linear layers too.
         conv_bias: Whether convolutions have a bias.
         init: Initialisation, see ``landscape.models.layers``.
         seed: Seed of the initial weights.
@@ -46,7 +49,7 @@ class VGG(nn.Module):
         stages: Sequence[Sequence[int]],
         hidden: int,
         *,
-        batchnorm: bool,
+        norm: str | None,
         dropout: bool,
         num_classes: int = 10,
         in_channels: int = 3,
@@ -61,12 +64,13 @@ class VGG(nn.Module):
         if num_classes < 1 or in_channels < 1:
             raise UsageError(f"classes and channels are at least 1; got {num_classes} and {in_channels}")
         self.in_channels = in_channels
+        of_maps, of_vectors = NORMS[norm] if norm else (None, None)
         features: list[nn.Module] = []
         width = in_channels
         for stage in stages:
             for out in stage:
                 features.append(nn.Conv2d(width, out, 3, padding=1, bias=conv_bias))
-                features += [nn.BatchNorm2d(out)] if batchnorm else []
+                features += [of_maps(out)] if of_maps else []
                 features.append(nn.ReLU(inplace=True))
                 width = out
             features.append(nn.MaxPool2d(2, 2))
@@ -77,7 +81,7 @@ class VGG(nn.Module):
         for _ in range(2):
             head += [nn.Dropout(0.5)] if dropout else []
             head.append(nn.Linear(width, hidden))
-            head += [nn.BatchNorm1d(hidden)] if batchnorm and bn_placement == "conv+fc" else []
+            head += [of_vectors(hidden)] if of_vectors and bn_placement == "conv+fc" else []
             head.append(nn.ReLU(inplace=True))
             width = hidden
         self.classifier = nn.Sequential(*head, nn.Linear(width, num_classes))
@@ -105,21 +109,27 @@ class VGG(nn.Module):
         return self.classifier(torch.flatten(self.features(images), 1))  # type: ignore[no-any-return]
 
 
-def _family(stages: Sequence[Sequence[int]], hidden: int, *, batchnorm: bool, dropout: bool) -> Family:
+def _family(
+    stages: Sequence[Sequence[int]], hidden: int, *, norm: str | None, dropout: bool = False, foreign: bool = True
+) -> Family:
     def factory(**options: Any) -> nn.Module:
         with torch.random.fork_rng(devices=[]):  # torch's layers draw when they are made; `initialize` draws anew
-            return VGG(stages, hidden, batchnorm=batchnorm, dropout=dropout, **options)
+            return VGG(stages, hidden, norm=norm, dropout=dropout, **options)
 
     shapes: list[dict[str, Any]] = [{}, {"conv_bias": False}]
-    if batchnorm:
+    if norm:
         shapes += [{"bn_placement": "conv+fc"}, {"bn_placement": "conv+fc", "conv_bias": False}]
     defaults = {"bn_placement": "conv", "conv_bias": True, "init": "he"}
     options = ("num_classes", "in_channels", *defaults, "seed")
-    return Family(factory, options=options, defaults=defaults, layouts=tuple(shapes), image_size=IMAGE)
+    return Family(factory, options, defaults, tuple(shapes), IMAGE, foreign)
 
 
 for _suffix, _dropout in (("", False), ("_dropout", True)):
-    register(f"vgg{_suffix}", _family(VGG_A, 512, batchnorm=False, dropout=_dropout))
-    register(f"vgg{_suffix}_bn", _family(VGG_A, 512, batchnorm=True, dropout=_dropout))
-register("vgg_light", _family(LIGHT, 128, batchnorm=False, dropout=False))
-register("vgg_light_bn", _family(LIGHT, 128, batchnorm=True, dropout=False))
+    register(f"vgg{_suffix}", _family(VGG_A, 512, norm=None, dropout=_dropout))
+    register(f"vgg{_suffix}_bn", _family(VGG_A, 512, norm="bn", dropout=_dropout))
+register("vgg_light", _family(LIGHT, 128, norm=None))
+register("vgg_light_bn", _family(LIGHT, 128, norm="bn"))
+for _norm in NORMS:
+    if _norm != "bn":  # of one name and function with it in evaluation mode is the noisy one, which so comes after it
+        register(f"vgg_{_norm}", _family(VGG_A, 512, norm=_norm, foreign=False))
+        register(f"vgg_light_{_norm}", _family(LIGHT, 128, norm=_norm, foreign=False))

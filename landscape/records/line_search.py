@@ -76,12 +76,12 @@ class LineSearchTrace(Record):
     @property
     def beta_smoothness(self) -> float:
         """Largest ``gradient_distance / (step_size * gradient_norm)``."""
-        return float(beta_smoothness(self.gradient_distance, self.step_size, np.float64(self.gradient_norm)))
+        return float(beta_smoothness(self.gradient_distance, self.step_size, np.asarray(self.gradient_norm)))
 
     @property
     def saturated(self) -> bool:
         """Whether ``beta_smoothness`` says no more than ``1 / smallest step size``."""
-        return bool(saturated(np.float64(self.beta_smoothness), self.step_size))
+        return bool(saturated(np.asarray(self.beta_smoothness), self.step_size))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

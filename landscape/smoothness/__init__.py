@@ -1,4 +1,12 @@
-"""What training curves and probes say about smoothness. Numbers only: numpy, no network."""
+"""What training curves and probes say about smoothness.
+
+Numbers need no network: what touches one, and so torch, is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
 
 from landscape.smoothness.band import BandGap, GapWindow, band_gap, default_window, loss_band, running_mean
 from landscape.smoothness.compare import (
@@ -13,22 +21,62 @@ from landscape.smoothness.compare import (
     spread,
     variant_band,
 )
+from landscape.smoothness.measures import (
+    MEASURES,
+    MeasureRatio,
+    Window,
+    compare_traces,
+    default_windows,
+    gradient_predictiveness,
+    gradient_range,
+    log_loss_variation,
+    loss_variation,
+    saturation,
+    windowed,
+)
 
-__all__ = [
+_HOME = {
+    "CovariateShift": "landscape.smoothness.covariate_shift",
+    "DeepLinearConfig": "landscape.smoothness.deep_linear",
+    "internal_covariate_shift": "landscape.smoothness.covariate_shift",
+    "line_search_probe": "landscape.smoothness.line_search",
+    "probe_training": "landscape.smoothness.probing",
+    "train_deep_linear": "landscape.smoothness.deep_linear",
+}
+
+__all__ = [  # noqa: PLE0604
+    "MEASURES",
     "BandGap",
     "Comparison",
     "GapWindow",
+    "MeasureRatio",
     "Panel",
     "Ratio",
     "RawGap",
+    "Window",
     "band_gap",
     "compare_bands",
+    "compare_traces",
     "default_window",
+    "default_windows",
     "find_panels",
     "flag",
+    "gradient_predictiveness",
+    "gradient_range",
+    "log_loss_variation",
     "loss_band",
+    "loss_variation",
     "rate_names",
     "running_mean",
+    "saturation",
     "spread",
     "variant_band",
+    "windowed",
+    *_HOME,
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'landscape.smoothness' has no attribute {name!r}")

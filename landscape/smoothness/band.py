@@ -188,7 +188,7 @@ def band_gap(band: LossBand) -> BandGap:
         Mean, median and windowed gap over the steps where every member is finite.
     """
     gap = band.high - band.low
-    edges = np.unique(np.round(np.array(_EDGES) * len(gap)).astype(np.int64))
+    edges = window_edges(len(gap))
     windows = tuple(
         GapWindow(int(band.step[a]), int(band.step[b - 1]), _mean(gap[a:b]), int(np.isfinite(gap[a:b]).sum()))
         for a, b in itertools.pairwise(edges)
@@ -196,6 +196,18 @@ def band_gap(band: LossBand) -> BandGap:
     finite = gap[np.isfinite(gap)]
     median = float(np.median(finite)) if finite.size else float("nan")
     return BandGap(_mean(gap), median, windows, len(finite), len(gap), band.members)
+
+
+def window_edges(count: int) -> IntArray:
+    """Divide training into windows: a tenth, up to a quarter, a half, three quarters, and the end.
+
+    Args:
+        count: Number of steps or probes.
+
+    Returns:
+        Positions where windows begin, and the end; with few steps those that would be empty are left out.
+    """
+    return np.unique(np.round(np.array(_EDGES) * count).astype(np.int64))
 
 
 def _mean(gap: FloatArray) -> float:

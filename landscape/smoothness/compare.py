@@ -78,18 +78,18 @@ class Ratio:
     @property
     def mean(self) -> float:
         """Ratio of the mean gaps."""
-        return _divide(self.without.mean, self.with_bn.mean)
+        return divide(self.without.mean, self.with_bn.mean)
 
     @property
     def median(self) -> float:
         """Ratio of the median gaps."""
-        return _divide(self.without.median, self.with_bn.median)
+        return divide(self.without.median, self.with_bn.median)
 
     @property
     def windows(self) -> tuple[float, ...]:
         """Ratios of the mean gaps, window by window."""
         pairs = zip(self.without.windows, self.with_bn.windows, strict=True)
-        return tuple(_divide(a.mean, b.mean) for a, b in pairs)
+        return tuple(divide(a.mean, b.mean) for a, b in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +125,25 @@ class Comparison:
     @property
     def caution(self) -> str:
         """Why these numbers carry no claim; empty where seeds and epochs suffice."""
-        reasons = []
-        if len(self.ratios) < ENOUGH_SEEDS:
-            reasons.append("one seed")
-        if self.epochs < ENOUGH_EPOCHS:
-            reasons.append(f"{self.epochs} {'epoch' if self.epochs == 1 else 'epochs'} (fewer than {ENOUGH_EPOCHS})")
-        return f"{' and '.join(reasons)}: too little for a claim" if reasons and self.ratios else ""
+        return caution(len(self.ratios), self.epochs)
+
+
+def caution(seeds: int, epochs: int) -> str:
+    """Say why a ratio carries no claim: a difference at one seed, or early in training, may be of either sign.
+
+    Args:
+        seeds: Seeds that were compared.
+        epochs: Epochs trained.
+
+    Returns:
+        The reasons; empty where seeds and epochs suffice, or where nothing was compared.
+    """
+    reasons = []
+    if seeds < ENOUGH_SEEDS:
+        reasons.append("one seed")
+    if epochs < ENOUGH_EPOCHS:
+        reasons.append(f"{epochs} {'epoch' if epochs == 1 else 'epochs'} (fewer than {ENOUGH_EPOCHS})")
+    return f"{' and '.join(reasons)}: too little for a claim" if reasons and seeds else ""
 
 
 def spread(values: list[float]) -> tuple[float, float]:
@@ -146,7 +159,16 @@ def spread(values: list[float]) -> tuple[float, float]:
     return mean, float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
-def _divide(a: float, b: float) -> float:
+def divide(a: float, b: float) -> float:
+    """Divide as NumPy does: by zero gives infinity or NaN.
+
+    Args:
+        a: Numerator.
+        b: Denominator.
+
+    Returns:
+        The quotient.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(np.float64(a) / np.float64(b))
 

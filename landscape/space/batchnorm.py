@@ -2,6 +2,9 @@
 
 ``frozen`` uses the running statistics that the network came with, ``batch`` those of each evaluation batch, and
 ``recalibrated`` those that every layer's own input has over a calibration set once all layers below it use theirs.
+
+What is said of BatchNorm layers here holds for other layers with batch statistics too, if they offer what
+``BatchStatistics`` asks for.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,9 +23,35 @@ from landscape.errors import ObjectiveError, UsageError
 from landscape.words import BN_MODES
 
 
+@runtime_checkable
+class BatchStatistics(Protocol):
+    """What the BN modes need of a layer that is no BatchNorm and normalizes with statistics of its batch all the same.
+
+    Its running statistics are buffers called ``running_...``, ``running_mean`` among them. Without them (None) it uses
+    those of its batch; in training mode it uses those of its batch and moves the running ones towards them by
+    ``momentum``, with 1 all the way. An input is ``(n, channels, ...)``.
+    """
+
+    running_mean: Tensor | None
+    momentum: float
+
+    def reset_running_stats(self) -> None:
+        """Make the running statistics finite, whatever they were."""
+        ...
+
+    def gather(self, activations: Tensor, so_far: Any) -> Any:
+        """Take one more batch of inputs into statistics over several, None at first."""
+        ...
+
+    def keep(self, gathered: Any) -> None:
+        """Make what ``gather`` returned the running statistics."""
+        ...
+
+
 def batchnorm_layers(model: nn.Module) -> dict[str, BatchNorm]:
-    """Return the BatchNorm layers of a network by name."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, BatchNorm)}
+    """Return the layers of a network that have batch statistics, by name: BatchNorm and its relatives."""
+    found = {n: module for n, module in model.named_modules() if isinstance(module, BatchNorm | BatchStatistics)}
+    return cast("dict[str, BatchNorm]", found)  # what is used of one here, the other has too
 
 
 @contextmanager
@@ -130,7 +159,8 @@ def apply_mode(model: nn.Module, mode: str) -> None:
     model.eval()
     for name, layer in batchnorm_layers(model).items():
         if mode == "batch":
-            layer.running_mean = layer.running_var = None
+            for buffer in [b for b in layer._buffers if b.startswith("running_")]:
+                setattr(layer, buffer, None)
         elif layer.running_mean is None:
             raise ObjectiveError(
                 f"BatchNorm layer {name!r} keeps no running statistics, so BN mode {mode!r} has nothing to use. "
@@ -189,9 +219,7 @@ def _one_pass(layers: dict[str, BatchNorm], run: Callable[[], Any]) -> None:
     momenta = {layer: layer.momentum for layer in layers.values()}
     try:
         for layer in layers.values():
-            assert layer.running_mean is not None and layer.running_var is not None
-            layer.running_mean.zero_()  # 0 * NaN is NaN: an earlier cell that diverged must not reach this one
-            layer.running_var.zero_()
+            layer.reset_running_stats()  # 0 * NaN is NaN: an earlier cell that diverged must not reach this one
             layer.momentum, layer.training = 1.0, True
         run()
     finally:
@@ -200,7 +228,7 @@ def _one_pass(layers: dict[str, BatchNorm], run: Callable[[], Any]) -> None:
         for layer, momentum in momenta.items():
             layer.momentum, layer.training = momentum, False
     for layer, n in sizes.items():
-        if layer.running_var is not None:
+        if isinstance(layer, BatchNorm) and layer.running_var is not None:
             layer.running_var.mul_((n - 1) / n)
 
 
@@ -235,20 +263,12 @@ class _Reached(Exception):  # noqa: N818 - it reports, it is no error
 
 
 def _set_statistics(layer: BatchNorm, batches: Sequence[Any], forward: Callable[[Any], Any]) -> None:
-    count, mean, squares = 0, torch.zeros(()), torch.zeros(())
+    other: BatchStatistics | None = None if isinstance(layer, BatchNorm) else layer
+    gathered: Any = None
 
     def collect(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        nonlocal count, mean, squares
-        x = inputs[0].detach().double().transpose(0, 1).reshape(inputs[0].shape[1], -1)
-        n, batch_mean = x.shape[1], x.mean(dim=1)
-        batch_squares = (x - batch_mean[:, None]).square().sum(dim=1)
-        if count == 0:
-            count, mean, squares = n, batch_mean, batch_squares
-        else:  # Chan, Golub and LeVeque 1983: merging keeps the precision that a sum of squares loses
-            delta, total = batch_mean - mean, count + n
-            mean = mean + delta * (n / total)
-            squares = squares + batch_squares + delta.square() * (count * n / total)
-            count = total
+        nonlocal gathered
+        gathered = _gather(inputs[0], gathered) if other is None else other.gather(inputs[0], gathered)
         raise _Reached  # layers above are not needed
 
     hook = layer.register_forward_pre_hook(collect)
@@ -260,6 +280,23 @@ def _set_statistics(layer: BatchNorm, batches: Sequence[Any], forward: Callable[
                 continue
     finally:
         hook.remove()
+    if other is not None:
+        other.keep(gathered)
+        return
+    count, mean, squares = gathered
     assert layer.running_mean is not None and layer.running_var is not None
     layer.running_mean.copy_(mean)
     layer.running_var.copy_(squares / count)
+
+
+def _gather(inputs: Tensor, so_far: tuple[int, Tensor, Tensor] | None) -> tuple[int, Tensor, Tensor]:
+    """Values per channel, their mean, and the sum of squares about it, over one more batch."""
+    x = inputs.detach().double().transpose(0, 1).reshape(inputs.shape[1], -1)
+    n, batch_mean = x.shape[1], x.mean(dim=1)
+    batch_squares = (x - batch_mean[:, None]).square().sum(dim=1)
+    if so_far is None:
+        return n, batch_mean, batch_squares
+    count, mean, squares = so_far  # Chan, Golub and LeVeque 1983: merging keeps what a sum of squares loses
+    delta, total = batch_mean - mean, count + n
+    mean = mean + delta * (n / total)
+    return total, mean, squares + batch_squares + delta.square() * (count * n / total)

@@ -94,7 +94,7 @@ def _matches(name: str, state: Mapping[str, Tensor], options: Mapping[str, Any])
         try:
             wanted = expected(name, chosen)
             found = _fit(wanted, state)
-            if found is None:
+            if found is None or not (family.foreign or set(wanted) == set(state)):
                 continue
             plain = {k: v for k, v in chosen.items() if (k, v) not in (("num_classes", 10), ("in_channels", 3))}
             if plain != chosen and _shapes(expected(name, plain)) != _shapes(wanted):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +29,7 @@ from landscape.training.config import TrainConfig
 from landscape.training.data import TrainingData
 from landscape.training.evaluate import evaluate
 from landscape.training.history import History
+from landscape.training.observing import Moment, Observer, shown
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
@@ -38,13 +39,20 @@ _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
-def train(config: TrainConfig, *, progress: Report | None = None, data: TrainingData | None = None) -> Run:
+def train(
+    config: TrainConfig,
+    *,
+    progress: Report | None = None,
+    data: TrainingData | None = None,
+    observers: Sequence[Observer] = (),
+) -> Run:
     """Train a network, or continue or return the run that ``config.out`` holds already.
 
     Args:
         config: All settings.
         progress: Called with a ``Progress`` at steps.
         data: The loaded images, where several runs share them.
+        observers: Shown the steps that they want to see.
 
     Returns:
         The finished run. A run whose weights are no longer finite is ended early, flagged ``diverged``.
@@ -53,11 +61,13 @@ def train(config: TrainConfig, *, progress: Report | None = None, data: Training
         ResumeError: ``config.out`` holds this run with other settings.
     """
     data = data or TrainingData.of(config)
-    trainer = Trainer(config, data, progress or silent)
+    trainer = Trainer(config, data, progress or silent, observers=observers)
     stored = trainer.stored()
     if stored is not None and trainer.is_finished(stored):
+        trainer.begin(len(stored.step))
         return stored
     trainer.resume()
+    trainer.begin(len(trainer.history.loss))
     with devices.threads(trainer.threads):
         return trainer.run()
 
@@ -72,6 +82,8 @@ class Trainer:
         report: Called with progress.
         history: Values of the finished epochs.
         threads: CPU threads; a continued run keeps those that it was begun with.
+        observers: Shown the steps that they want to see.
+        updates: Optimiser updates made so far.
     """
 
     config: TrainConfig
@@ -79,6 +91,8 @@ class Trainer:
     report: Report
     history: History = field(default_factory=History)
     threads: int = field(default_factory=torch.get_num_threads)
+    observers: Sequence[Observer] = ()
+    updates: int = 0
 
     def __post_init__(self) -> None:
         """Build network and optimiser."""
@@ -147,6 +161,12 @@ class Trainer:
         self.history = History.of(state["history"])
         self.threads = int(state["threads"])
 
+    def begin(self, updates: int) -> None:
+        """Tell the observers, and count the steps, from where the run stands."""
+        self.updates = updates
+        for observer in self.observers:
+            observer.begin(self.recipe, updates)
+
     @property
     def _finished(self) -> bool:
         return self.history.ended or self.history.epochs >= self.config.epochs
@@ -164,6 +184,8 @@ class Trainer:
             train = self.data.train
             self.history.add(step_losses, accuracy, value, classes=len(train.classes), examples=len(train))
             self.history.ended = not all(bool(p.isfinite().all()) for p in self.model.parameters())
+            for observer in self.observers:
+                observer.epoch_ended()
             self._write_checkpoints()
             self._write_record()
         self._write_record()  # a run killed between its last checkpoint and its record has nothing left to train
@@ -207,15 +229,22 @@ class Trainer:
             Loss before the update and number of images classified right, both on the device.
         """
         inputs, targets = self.data.train.batch(rows)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with shown(self.observers, Moment(self.updates, self.model, inputs, targets)):
+            outputs, loss = self._update(inputs, targets)
+        self.updates += 1
+        right = correct(outputs, targets)
+        return loss, right.sum() if right is not None else torch.zeros((), device=self.device)
+
+    def _update(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         self.optimizer.zero_grad(set_to_none=True)
         with devices.exact_products(self.config.precision):
             with devices.autocast(self.device, self.config.precision):
-                outputs = self.model(inputs.contiguous(memory_format=torch.channels_last))
+                outputs = self.model(inputs)
             loss = self._per_example(outputs.float(), targets).mean()
             loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        right = correct(outputs.detach(), targets)
-        return loss.detach(), right.sum() if right is not None else torch.zeros((), device=self.device)
+        return outputs.detach(), loss.detach()
 
     @contextmanager
     def _seeded(self, what: str, epoch: int) -> Iterator[None]:
