@@ -2,7 +2,10 @@
 
 from landscape.figures.page import write_page
 from landscape.figures.public import band, surface, write_band_png, write_surface_png
+from landscape.figures.public_smoothness import smoothness, write_smoothness_png
 from landscape.figures.sections import Control, Section, band_section, surface_section
+from landscape.figures.sections_smoothness import smoothness_section
+from landscape.figures.tables_smoothness import smoothness_summary, smoothness_tables
 from landscape.figures.text_band import band_summary
 from landscape.figures.text_sampling import surface_assumed
 from landscape.figures.text_surface import surface_summary
@@ -13,11 +16,16 @@ __all__ = [
     "band",
     "band_section",
     "band_summary",
+    "smoothness",
+    "smoothness_section",
+    "smoothness_summary",
+    "smoothness_tables",
     "surface",
     "surface_assumed",
     "surface_section",
     "surface_summary",
     "write_band_png",
     "write_page",
+    "write_smoothness_png",
     "write_surface_png",
 ]

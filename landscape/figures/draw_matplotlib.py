@@ -35,7 +35,7 @@ def surfaces_image(panels: Sequence[SurfacePanel], *, scale: Scale, title: str, 
         The figure, with its own canvas.
     """
     places = arranged(panels)
-    figure = _figure(max(3.5 * places.columns + 1.2, 5.5), 3.5 * places.rows + 1.0)
+    figure = new_figure(max(3.5 * places.columns + 1.2, 5.5), 3.5 * places.rows + 1.0)
     limits = loss_range(panels, scale)
     low, high = (float(v) for v in scaled(np.array(limits), scale))
     axes = figure.subplots(places.rows, places.columns, squeeze=False)
@@ -54,17 +54,19 @@ def surfaces_image(panels: Sequence[SurfacePanel], *, scale: Scale, title: str, 
     marks = ["◆ center", "○ lowest cell"] + ["dots are measured cells"] * any(
         panel.interpolated.any() for panel in panels
     )
-    _title(figure, title, " · ".join(part for part in (conditions, *marks) if part))
+    write_title(figure, title, " · ".join(part for part in (conditions, *marks) if part))
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Make an empty figure of this size in inches, with a canvas of its own."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _title(figure: Figure, title: str, line: str) -> None:
+def write_title(figure: Figure, title: str, line: str) -> None:
+    """Write a title and a line below it, both wrapped at their middle dots."""
     wide = int(figure.get_figwidth() * 13)
     text = "\n".join(_wrapped(title, wide) + _wrapped(line, wide))
     figure.suptitle(text.replace("$", r"\$"), x=0.01, ha="left", fontsize=10)
@@ -129,7 +131,7 @@ def bands_image(rows: Sequence[tuple[Show, Sequence[BandPanel]]], *, scale: Scal
         The figure, with its own canvas.
     """
     columns = max(len(panels) for _, panels in rows)
-    figure = _figure(max(4.2 * columns, 6.0), 0.8 + 3.6 * len(rows))
+    figure = new_figure(max(4.2 * columns, 6.0), 0.8 + 3.6 * len(rows))
     grid = figure.subplots(len(rows), max(columns, 1), squeeze=False, sharey="row")
     notes = []
     for axes, (show, panels) in zip(grid, rows, strict=True):
@@ -137,7 +139,7 @@ def bands_image(rows: Sequence[tuple[Show, Sequence[BandPanel]]], *, scale: Scal
         window = max((panel.window for panel in panels), default=0)
         notes.append(f"strong: centred running mean over {window} steps · faint: raw band" if window > 1 else "")
         notes.append(axis_note(panels, show, scale))
-    _title(figure, title, " · ".join(text for text in notes if text))
+    write_title(figure, title, " · ".join(text for text in notes if text))
     return figure
 
 
@@ -159,8 +161,8 @@ def _row(axes: Sequence[Axes], panels: Sequence[BandPanel], show: Show, scale: S
 def _network(ax: Axes, network: BandCurves) -> None:
     color = WITH_BN if network.with_bn else WITHOUT_BN
     if network.faint is not None:
-        _fill(ax, *network.faint, color=color, alpha=0.13)
-    _fill(ax, network.low, network.high, color=color, alpha=0.28, label=network.variant)
+        fill_band(ax, *network.faint, color=color, alpha=0.13)
+    fill_band(ax, network.low, network.high, color=color, alpha=0.28, label=network.variant)
     for edge in (network.low, network.high):
         ax.plot(edge.x, edge.y, color=color, linewidth=1.3, marker="." if len(edge.x) == 1 else "")
     for run in network.runs:
@@ -169,7 +171,8 @@ def _network(ax: Axes, network: BandCurves) -> None:
             ax.plot(run.x, run.y, color=color, linewidth=1.1, linestyle="--", label=label)
 
 
-def _fill(ax: Axes, low: Curve, high: Curve, **look: Any) -> None:
+def fill_band(ax: Axes, low: Curve, high: Curve, **look: Any) -> None:
+    """Fill between two curves, stretch by stretch: a gap is not bridged."""
     for first, last in stretches(low, high):
         inside = [(c.x >= first) & (c.x <= last) & np.isfinite(c.y) for c in (low, high)]
         x = np.concatenate([low.x[inside[0]], high.x[inside[1]][::-1]])
