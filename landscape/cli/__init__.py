@@ -9,6 +9,7 @@ import click
 from landscape._version import __version__
 from landscape.cli.files import info, plot
 from landscape.cli.group import Group
+from landscape.cli.smoothness import smoothness
 from landscape.cli.surface import check, surface
 from landscape.cli.variants import demo, train_variants
 
@@ -28,5 +29,5 @@ def main() -> None:
     """  # noqa: D301 - for click, a real backspace
 
 
-for _command in (demo, train_variants, surface, check, plot, info):
+for _command in (demo, train_variants, smoothness, surface, check, plot, info):
     main.add_command(_command)

@@ -1,58 +1,89 @@
-"""``landscape plot``: pictures of a stored record, without measuring anything."""
+"""``landscape plot``: pictures of stored records, without measuring anything."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from landscape import figures
 from landscape.errors import UsageError
-from landscape.records import Surface, VariantBands
+from landscape.records import Record, SmoothnessTrace, Surface, VariantBands
 from landscape.storage import load
 from landscape.storage.vtk import write_vts
 
 FORMATS = ("html", "png", "pdf", "vtk")
+_SECTIONS: Mapping[type[Record], Callable[[Any], figures.Section]] = {
+    Surface: figures.surface_section,
+    VariantBands: figures.band_section,
+    SmoothnessTrace: figures.smoothness_section,
+}
+_IMAGES: Mapping[type[Record], Callable[[Path, Any], Path]] = {
+    Surface: figures.write_surface_png,
+    VariantBands: figures.write_band_png,
+    SmoothnessTrace: figures.write_smoothness_png,
+}
 
 
 def plot(
-    file: Path, *, formats: Sequence[str] = ("html", "png"), out: Path | None = None, standalone: bool = False
+    file: Path | Sequence[Path],
+    *,
+    formats: Sequence[str] = ("html", "png"),
+    out: Path | None = None,
+    standalone: bool = False,
 ) -> list[Path]:
-    """Draw a stored record.
+    """Draw a stored record, or several traces in one figure.
 
     Args:
-        file: A surface file or ``bands.h5``.
+        file: A surface file, ``bands.h5``, or one or more traces of ``landscape smoothness``.
         formats: Any of ``html``, ``png``, ``pdf`` and, for a surface, ``vtk`` (one ``.vts`` a pair).
-        out: Where to write; the formats give the endings. By default beside ``file``, under its stem.
+        out: Where to write; the formats give the endings. By default beside the first file, under its stem.
         standalone: Whether the page carries plotly's script.
 
     Returns:
         The files written.
 
     Raises:
-        UsageError: A format is unknown or does not suit the record.
+        UsageError: A format is unknown or does not suit the record, or several files are not all traces.
     """
     for name in formats:
         if name not in FORMATS:
             raise UsageError(f"there is no format {name!r}; known: {', '.join(FORMATS)}")
-    record, stem = load(file), out or file.with_suffix("")
+    files = [file] if isinstance(file, Path) else list(file)
+    record = _record(files)
+    stem = out or files[0].with_suffix("")
     if stem.suffix[1:] in FORMATS:
         stem = stem.with_suffix("")
-    if not isinstance(record, Surface | VariantBands):
-        raise UsageError(f"{file} holds a record of kind {record.kind!r}, which has no picture of its own yet")
     if "vtk" in formats and not isinstance(record, Surface):
-        raise UsageError(f"VTK files are made of surfaces; {file} holds bands: draw them as html, png or pdf")
+        held = "bands" if isinstance(record, VariantBands) else "a trace"
+        raise UsageError(f"VTK files are made of surfaces; {files[0]} holds {held}: draw them as html, png or pdf")
     return [path for name in formats for path in _draw(record, name, stem, standalone)]
 
 
-def _draw(record: Surface | VariantBands, name: str, stem: Path, standalone: bool) -> list[Path]:
+def _record(files: Sequence[Path]) -> Record | list[SmoothnessTrace]:
+    records: list[Record] = [load(path) for path in files]
+    for path, record in zip(files, records, strict=True):
+        if type(record) not in _SECTIONS:
+            raise UsageError(f"{path} holds a record of kind {record.kind!r}, which has no picture of its own yet")
+    if len(records) == 1:
+        return records[0]
+    traces = [record for record in records if isinstance(record, SmoothnessTrace)]
+    if len(traces) < len(records):
+        path, record = next(p for p in zip(files, records, strict=True) if not isinstance(p[1], SmoothnessTrace))
+        raise UsageError(
+            f"several files make one figure where all are traces of 'landscape smoothness'; {path} holds "
+            f"{record.kind!r}. Give one file at a time."
+        )
+    return traces
+
+
+def _draw(record: Record | list[SmoothnessTrace], name: str, stem: Path, standalone: bool) -> list[Path]:
     target = stem.with_name(f"{stem.name}.{name}")
+    kind = SmoothnessTrace if isinstance(record, list) else type(record)
     if name == "html":
-        surface = isinstance(record, Surface)
-        section = figures.surface_section(record) if surface else figures.band_section(record)  # type: ignore[arg-type]
+        section = _SECTIONS[kind](record)
         return [figures.write_page(target, section, title=section.title, standalone=standalone)]
-    if name == "vtk":
-        names = [stem.with_name(f"{stem.name}-pair{k}.vts") for k in range(record.pairs)]  # type: ignore[union-attr]
-        return [write_vts(path, record, pair=k) for k, path in enumerate(names)]  # type: ignore[arg-type]
-    if isinstance(record, Surface):
-        return [figures.write_surface_png(target, record)]
-    return [figures.write_band_png(target, record)]
+    if name == "vtk" and isinstance(record, Surface):
+        names = [stem.with_name(f"{stem.name}-pair{k}.vts") for k in range(record.pairs)]
+        return [write_vts(path, record, pair=k) for k, path in enumerate(names)]
+    return [_IMAGES[kind](target, record)]
