@@ -55,7 +55,13 @@ def test_python_3_11_suffices() -> None:
 
 @pytest.mark.parametrize(
     ("folder", "pattern"),
-    [(".", "py.typed"), ("datasets/embedded", "*.npz"), ("datasets/embedded", "NOTICE*"), ("figures/assets", "*")],
+    [
+        (".", "py.typed"),
+        ("datasets/embedded", "*.npz"),
+        ("datasets/embedded", "NOTICE*"),
+        ("figures/assets", "*"),
+        ("smoothness/curves", "*.json"),
+    ],
 )
 def test_data_files_are_installed(folder: str, pattern: str) -> None:
     root = resources.files("landscape").joinpath(folder)

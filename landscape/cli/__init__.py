@@ -11,6 +11,7 @@ from landscape.cli.evaluate import evaluate
 from landscape.cli.files import info, plot
 from landscape.cli.group import Group
 from landscape.cli.run import run
+from landscape.cli.smoothness import smoothness
 from landscape.cli.surface import check, surface
 from landscape.cli.variants import demo, train_variants
 
@@ -30,5 +31,5 @@ def main() -> None:
     """  # noqa: D301 - for click, a real backspace
 
 
-for _command in (demo, train_variants, evaluate, surface, check, run, plot, info):
+for _command in (demo, train_variants, smoothness, evaluate, surface, check, run, plot, info):
     main.add_command(_command)

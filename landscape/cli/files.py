@@ -13,7 +13,7 @@ FORMATS = ("html", "png", "pdf", "vtk")
 
 
 @click.command(short_help="Draw a stored result again, without measuring.")
-@click.argument("file", type=FILE)
+@click.argument("files", metavar="FILE...", type=FILE, nargs=-1, required=True)
 @click.option(
     "--format",
     "formats",
@@ -22,17 +22,20 @@ FORMATS = ("html", "png", "pdf", "vtk")
     show_default=True,
     help="html, png, pdf, vtk; several with commas.",
 )
-@click.option("--out", type=FILE, help="Where to write; the format gives the ending.  [default: beside FILE]")
+@click.option("--out", type=FILE, help="Where to write; the format gives the ending.  [default: beside the first FILE]")
 @output_options
-def plot(file: Path, formats: tuple[str, ...], out: Path | None, standalone: bool, quiet: bool) -> None:
-    """Draw a stored surface, stored bands or a stored evaluation again, without measuring anything.
+def plot(files: tuple[Path, ...], formats: tuple[str, ...], out: Path | None, standalone: bool, quiet: bool) -> None:
+    """Draw a stored surface, stored bands, traces or an evaluation again, without measuring anything.
+
+    Several files make one figure where all are traces of 'landscape smoothness'.
 
     \b
         landscape plot results/surfaces/vgg_bn.h5 --format html,pdf,vtk
+        landscape plot results/smoothness/traces/*.h5 --out smoothness
     """  # noqa: D301 - for click, a real backspace
     from landscape.tasks.plot import plot as run
 
-    for path in run(file, formats=formats, out=out, standalone=standalone):
+    for path in run(files, formats=formats, out=out, standalone=standalone):
         click.echo(path)
 
 

@@ -80,3 +80,20 @@ def _read(text: str) -> Any:
         except ValueError:
             continue
     return text
+
+
+class Layer(click.ParamType):  # type: ignore[type-arg]
+    """A layer: its position, counted from 1, or its name."""
+
+    name = "layer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Read the position, or the name."""
+        if isinstance(value, int):
+            return value
+        text = str(value)
+        if not text.lstrip("-").isdigit():
+            return text
+        if int(text) < 1:
+            self.fail(f"{text} is not a position; layers are counted from 1", param, ctx)
+        return int(text)

@@ -3,8 +3,11 @@
 from landscape.figures.page import write_page
 from landscape.figures.public import band, surface, write_band_png, write_surface_png
 from landscape.figures.public_evaluation import evaluation, write_evaluation_png
+from landscape.figures.public_smoothness import smoothness, write_smoothness_png
 from landscape.figures.sections import Control, Section, band_section, surface_section
 from landscape.figures.sections_evaluation import evaluation_section
+from landscape.figures.sections_smoothness import smoothness_section
+from landscape.figures.tables_smoothness import smoothness_summary, smoothness_tables
 from landscape.figures.text_band import band_summary
 from landscape.figures.text_evaluation import (
     class_table,
@@ -33,6 +36,10 @@ __all__ = [
     "evaluation_title",
     "mistake_captions",
     "mistake_table",
+    "smoothness",
+    "smoothness_section",
+    "smoothness_summary",
+    "smoothness_tables",
     "surface",
     "surface_assumed",
     "surface_section",
@@ -40,5 +47,6 @@ __all__ = [
     "write_band_png",
     "write_evaluation_png",
     "write_page",
+    "write_smoothness_png",
     "write_surface_png",
 ]

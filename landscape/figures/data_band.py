@@ -114,11 +114,23 @@ def axis_end(panels: Sequence[BandPanel], show: Show, scale: Scale) -> float | N
     if scale == "log" or show == "val_accuracy":
         return None
     curves = [c for p in panels for n in p.networks for c in (n.low, n.high, *(n.faint or ()))]
-    values = np.concatenate([c.y[np.isfinite(c.y)] for c in curves]) if curves else np.zeros(0)
-    if not values.size:
+    return axis_end_of(np.concatenate([c.y for c in curves]) if curves else np.zeros(0))
+
+
+def axis_end_of(values: FloatArray) -> float | None:
+    """Where a linear axis ends when a few of these values would flatten all others.
+
+    Args:
+        values: What is drawn; what is not finite does not count.
+
+    Returns:
+        1.5 times the 98th percentile, or None where nothing lies above that.
+    """
+    finite = values[np.isfinite(values)]
+    if not finite.size:
         return None
-    end = 1.5 * float(np.percentile(values, 98))
-    return end if 0 < end < values.max() else None
+    end = 1.5 * float(np.percentile(finite, 98))
+    return end if 0 < end < finite.max() else None
 
 
 def axis_note(panels: Sequence[BandPanel], show: Show, scale: Scale) -> str:

@@ -161,8 +161,8 @@ def _row(axes: Sequence[Axes], panels: Sequence[BandPanel], show: Show, scale: S
 def _network(ax: Axes, network: BandCurves) -> None:
     color = WITH_BN if network.with_bn else WITHOUT_BN
     if network.faint is not None:
-        _fill(ax, *network.faint, color=color, alpha=0.13)
-    _fill(ax, network.low, network.high, color=color, alpha=0.28, label=network.variant)
+        fill_band(ax, *network.faint, color=color, alpha=0.13)
+    fill_band(ax, network.low, network.high, color=color, alpha=0.28, label=network.variant)
     for edge in (network.low, network.high):
         ax.plot(edge.x, edge.y, color=color, linewidth=1.3, marker="." if len(edge.x) == 1 else "")
     for run in network.runs:
@@ -171,7 +171,8 @@ def _network(ax: Axes, network: BandCurves) -> None:
             ax.plot(run.x, run.y, color=color, linewidth=1.1, linestyle="--", label=label)
 
 
-def _fill(ax: Axes, low: Curve, high: Curve, **look: Any) -> None:
+def fill_band(ax: Axes, low: Curve, high: Curve, **look: Any) -> None:
+    """Fill between two curves, stretch by stretch: a gap is not bridged."""
     for first, last in stretches(low, high):
         inside = [(c.x >= first) & (c.x <= last) & np.isfinite(c.y) for c in (low, high)]
         x = np.concatenate([low.x[inside[0]], high.x[inside[1]][::-1]])

@@ -54,33 +54,35 @@ def _traces(network: BandCurves, runs: str) -> Iterator[dict[str, Any]]:
     color = WITH_BN if network.with_bn else WITHOUT_BN
     name, group = escaped(network.variant), {"legendgroup": network.legend, "showlegend": False}
     if network.faint is not None:
-        yield _band(*network.faint, color, 0.12) | group
+        yield band_trace(*network.faint, color, 0.12) | group
     over = f"{name}: {count(len(network.rates), network.over)}"
-    yield _band(network.low, network.high, color, 0.26) | group
+    yield band_trace(network.low, network.high, color, 0.26) | group
     for edge, word in ((network.low, "smallest"), (network.high, "largest")):
         hover = f"%{{x}}: %{{y:.4g}}<br>{word} of {over}<extra></extra>"
         look = {"color": color, "width": 1.8}
         named = {"name": escaped(network.legend)} if word == "largest" else {}
-        yield {**_line(edge), "line": look, "hovertemplate": hover, **group, **named}
+        yield {**line_trace(edge), "line": look, "hovertemplate": hover, **group, **named}
     for run in network.runs:
         if run.flag or runs == "show":
             words = f"{name} at {escaped(run.name)}" + (f", {run.flag}" if run.flag else "")
             look = {"color": color, "width": 1.4 if run.flag else 0.9, "dash": "dash" if run.flag else "solid"}
             yield {
-                **_line(run),
+                **line_trace(run),
                 "line": look,
                 "hovertemplate": f"%{{x}}: %{{y:.4g}}<br>{words}<extra></extra>",
                 **group,
             } | ({"name": words} if run.flag else {})
 
 
-def _line(curve: Curve) -> dict[str, Any]:
+def line_trace(curve: Curve) -> dict[str, Any]:
+    """Make a line of a curve; few points are marked, gaps stay gaps."""
     few = len(curve.x) <= 40
     look = {"mode": "lines+markers", "marker": {"size": 4}} if few else {"mode": "lines"}
     return {"type": "scatter", "x": nested(curve.x), "y": nested(curve.y), "connectgaps": False, **look}
 
 
-def _band(low: Curve, high: Curve, color: str, opacity: float) -> dict[str, Any]:
+def band_trace(low: Curve, high: Curve, color: str, opacity: float) -> dict[str, Any]:
+    """Fill between two curves, stretch by stretch: a gap is not bridged."""
     x: list[float | None] = []
     y: list[float | None] = []
     for a, b in stretches(low, high):

@@ -1,4 +1,4 @@
-"""``landscape plot``: pictures of a stored record, without measuring anything."""
+"""``landscape plot``: pictures of stored records, without measuring anything."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from landscape import figures
 from landscape.errors import UsageError
-from landscape.records import Evaluation, Surface, VariantBands
+from landscape.records import Evaluation, Record, SmoothnessTrace, Surface, VariantBands
 from landscape.storage import load
 from landscape.storage.vtk import write_vts
 
@@ -26,47 +26,73 @@ class _Picture(NamedTuple):
 _PICTURES: dict[type, _Picture] = {
     Surface: _Picture(figures.surface_section, figures.write_surface_png, "a surface"),
     VariantBands: _Picture(figures.band_section, figures.write_band_png, "bands"),
+    SmoothnessTrace: _Picture(figures.smoothness_section, figures.write_smoothness_png, "a trace"),
     Evaluation: _Picture(figures.evaluation_section, figures.write_evaluation_png, "an evaluation"),
 }
 
 
 def plot(
-    file: Path, *, formats: Sequence[str] = ("html", "png"), out: Path | None = None, standalone: bool = False
+    file: Path | Sequence[Path],
+    *,
+    formats: Sequence[str] = ("html", "png"),
+    out: Path | None = None,
+    standalone: bool = False,
 ) -> list[Path]:
-    """Draw a stored record.
+    """Draw a stored record, or several traces in one figure.
 
     Args:
-        file: A surface file, ``bands.h5`` or an evaluation file.
+        file: A surface file, ``bands.h5``, an evaluation, or one or more traces of ``landscape smoothness``.
         formats: Any of ``html``, ``png``, ``pdf`` and, for a surface, ``vtk`` (one ``.vts`` a pair).
-        out: Where to write; the formats give the endings. By default beside ``file``, under its stem.
+        out: Where to write; the formats give the endings. By default beside the first file, under its stem.
         standalone: Whether the page carries plotly's script.
 
     Returns:
         The files written.
 
     Raises:
-        UsageError: A format is unknown or does not suit the record.
+        UsageError: A format is unknown or does not suit the record, or several files are not all traces.
     """
     for name in formats:
         if name not in FORMATS:
             raise UsageError(f"there is no format {name!r}; known: {', '.join(FORMATS)}")
-    record, stem = load(file), out or file.with_suffix("")
+    files = [file] if isinstance(file, Path) else list(file)
+    record = _record(files)
+    stem = out or files[0].with_suffix("")
     if stem.suffix[1:] in FORMATS:
         stem = stem.with_suffix("")
-    if type(record) not in _PICTURES:
-        raise UsageError(f"{file} holds a record of kind {record.kind!r}, which has no picture of its own yet")
     if "vtk" in formats and not isinstance(record, Surface):
-        words = _PICTURES[type(record)].words
-        raise UsageError(f"VTK files are made of surfaces; {file} holds {words}: choose html, png or pdf")
+        words = _PICTURES[_kind(record)].words
+        raise UsageError(f"VTK files are made of surfaces; {files[0]} holds {words}: choose html, png or pdf")
     return [path for name in formats for path in _draw(record, name, stem, standalone)]
 
 
-def _draw(record: Any, name: str, stem: Path, standalone: bool) -> list[Path]:
-    target, picture = stem.with_name(f"{stem.name}.{name}"), _PICTURES[type(record)]
+def _record(files: Sequence[Path]) -> Record | list[SmoothnessTrace]:
+    records: list[Record] = [load(path) for path in files]
+    for path, record in zip(files, records, strict=True):
+        if type(record) not in _PICTURES:
+            raise UsageError(f"{path} holds a record of kind {record.kind!r}, which has no picture of its own yet")
+    if len(records) == 1:
+        return records[0]
+    traces = [record for record in records if isinstance(record, SmoothnessTrace)]
+    if len(traces) < len(records):
+        path, record = next(p for p in zip(files, records, strict=True) if not isinstance(p[1], SmoothnessTrace))
+        raise UsageError(
+            f"several files make one figure where all are traces of 'landscape smoothness'; {path} holds "
+            f"{record.kind!r}. Give one file at a time."
+        )
+    return traces
+
+
+def _kind(record: Record | list[SmoothnessTrace]) -> type:
+    return SmoothnessTrace if isinstance(record, list) else type(record)
+
+
+def _draw(record: Record | list[SmoothnessTrace], name: str, stem: Path, standalone: bool) -> list[Path]:
+    target, picture = stem.with_name(f"{stem.name}.{name}"), _PICTURES[_kind(record)]
     if name == "html":
         section = picture.section(record)
         return [figures.write_page(target, section, title=section.title, standalone=standalone)]
-    if name == "vtk":
+    if name == "vtk" and isinstance(record, Surface):
         names = [stem.with_name(f"{stem.name}-pair{k}.vts") for k in range(record.pairs)]
         return [write_vts(path, record, pair=k) for k, path in enumerate(names)]
     return [picture.image(target, record)]

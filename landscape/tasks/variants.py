@@ -57,7 +57,7 @@ def bands_from_training(
     out = config.shared.out
     if out is None:
         raise UsageError("bands need a folder to be written to: set out= (--out)")
-    _check_writable(out)
+    check_writable(out)
     runs = train_variants(config, progress=progress)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     bands = replace(collect(config, runs), provenance={"command": command, "created": created})
@@ -66,7 +66,7 @@ def bands_from_training(
     return WrittenBands(tuple(runs), bands, out / "bands.h5", page, image, tuple(keep_best(config, runs)))
 
 
-def _check_writable(out: Path) -> None:
+def check_writable(out: Path) -> None:
     """Look whether the folder can be made and written to, for the first file is written after a whole epoch."""
     there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):

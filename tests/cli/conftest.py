@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
+import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from landscape import devices, load_checkpoint
 from landscape.cli import main
@@ -27,6 +33,25 @@ VARIANTS = (
     "--limit=100",
 )
 
+PROBED = (
+    "--models=vgg_light,vgg_light_bn",
+    "--lr=0.05",
+    "--epochs=2",
+    "--every=2",
+    "--layers=1,3",
+    "--batch-size=32",
+    "--dataset=fashion_mnist_mini",
+    "--limit=100",
+)
+
+
+class Probed(NamedTuple):
+    """A folder that `smoothness` wrote, what was printed, and the options."""
+
+    out: Path
+    result: Result
+    words: tuple[str, ...]
+
 
 def invoke(*words):
     """Run the command in this process, as if it had been typed."""
@@ -37,6 +62,19 @@ def invoke(*words):
             return CliRunner().invoke(main, typed, prog_name="landscape")
     finally:
         sys.argv = before
+
+
+def kill_when(condition, command):
+    """Run a command in a process of its own and kill it as soon as ``condition()`` holds."""
+    typed, environment = [sys.executable, *map(str, command)], os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(typed, stderr=subprocess.PIPE, text=True, env=environment) as child:
+        deadline = time.monotonic() + 120
+        while not condition():
+            assert child.poll() is None, f"ended by itself: {child.stderr.read()}"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        os.kill(child.pid, signal.SIGKILL)
+        assert child.wait(timeout=30) == -signal.SIGKILL
 
 
 @pytest.fixture(autouse=True)
@@ -141,6 +179,20 @@ def trained(tmp_path_factory):
     result = invoke("train-variants", *VARIANTS, "--out", out)
     assert result.exit_code == 0, f"{result.stderr}\n{result.exception!r}"
     return out
+
+
+@pytest.fixture
+def killed_when():
+    return kill_when
+
+
+@pytest.fixture(scope="session")
+def probed(tmp_path_factory):
+    """A folder that `smoothness` with PROBED wrote, uninterrupted. To be read only."""
+    out = tmp_path_factory.mktemp("probed")
+    result = invoke("smoothness", *PROBED, "--out", out)
+    assert result.exit_code == 0, f"{result.stderr}\n{result.exception!r}"
+    return Probed(out, result, PROBED)
 
 
 @pytest.fixture

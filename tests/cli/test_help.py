@@ -8,7 +8,7 @@ import pytest
 from landscape import __version__
 from landscape.cli import main
 
-COMMANDS = ("check", "demo", "evaluate", "info", "plot", "run", "surface", "train-variants")
+COMMANDS = ("check", "demo", "evaluate", "info", "plot", "run", "smoothness", "surface", "train-variants")
 
 
 def test_the_commands_are_those_that_the_manual_names():
@@ -60,4 +60,6 @@ def test_spellings_that_scripts_rely_on():
     assert data | machine | planes | measuring <= spelled["surface"]
     training = {"--lrs", "--variants", "--epochs", "--batch-size", "--optimizer", "--weight-decay", "--seeds", "--init"}
     assert data | machine | training | {"--bn-placement", "--no-conv-bias", "--out"} <= spelled["train-variants"]
+    probing = {"--models", "--lr", "--every", "--multiples", "--step-sizes", "--ics", "--layers", "--steps", "--out"}
+    assert data | machine | probing | training - {"--lrs", "--variants"} <= spelled["smoothness"]
     assert {"--format", "--out"} <= spelled["plot"]

@@ -1,10 +1,7 @@
 """kill -9 in mid-run, then the same command: the outcome is that of an uninterrupted run, and little is paid twice."""
 
 import os
-import signal
-import subprocess
-import sys
-import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,19 +27,6 @@ main()
 """
 
 
-def killed_when(condition, command):
-    """Run a command in a process of its own and kill it as soon as ``condition()`` holds."""
-    typed, environment = [sys.executable, *map(str, command)], os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(typed, stderr=subprocess.PIPE, text=True, env=environment) as child:
-        deadline = time.monotonic() + 120
-        while not condition():
-            assert child.poll() is None, f"ended by itself: {child.stderr.read()}"
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        os.kill(child.pid, signal.SIGKILL)
-        assert child.wait(timeout=30) == -signal.SIGKILL
-
-
 def done_cells(path):
     try:
         return int(load(path).done.sum())
@@ -51,8 +35,10 @@ def done_cells(path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_training_killed_and_continued_equals_an_uninterrupted_one(landscape, trained, variants, place, counted_steps):
-    out, second = place / "out", "vgg_light-lr0.003-seed0"
+def test_training_killed_and_continued_equals_an_uninterrupted_one(
+    killed_when, landscape, trained, variants, counted_steps
+):
+    out, second = Path("out"), "vgg_light-lr0.003-seed0"
     last = out / "checkpoints" / f"{second}-last.pth"
     killed_when(last.exists, ["-m", "landscape", "train-variants", *variants, "--out", "out", "--quiet"])
     assert not (out / "bands.h5").exists()
@@ -73,7 +59,7 @@ def test_training_killed_and_continued_equals_an_uninterrupted_one(landscape, tr
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_measuring_killed_and_continued_equals_an_uninterrupted_one(landscape, ckpt, place, counted_cells):
+def test_measuring_killed_and_continued_equals_an_uninterrupted_one(killed_when, landscape, ckpt, place, counted_cells):
     words = ("surface", "--ckpt", "net.pth", "--points", 5, "--pairs", 2, "--limit", 40, "--bn", "recalibrated")
     (place / "measure.py").write_text(MEASURE)
     path = place / "killed.h5"

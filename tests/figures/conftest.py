@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from landscape.records import Evaluation, Grid, Measurement, Surface, VariantBands
+from landscape.records import Evaluation, Grid, Measurement, SmoothnessTrace, Surface, VariantBands
 
 RECIPE = {
     "model": "vgg_bn",
@@ -103,6 +103,66 @@ def make_evaluation():
     return cats_and_dogs
 
 
+MULTIPLES = np.array([0.5, 1.0, 2.0, 4.0])
+TRACE_DATA = {"dataset": "cifar10", "split": "train", "limit": None, "examples": 45000}
+
+
+def probed(model="vgg", seed=0, *, steps=150, every=100, rate=0.1, layers=(5, 10), factor=1.0, **changes):
+    """Probe i has the losses factor * (1, 2, 3, 5) + seed / 8 and the distances (1, 2, 4, 8) * (i + 1).
+
+    Gradients have norm 20 * (i + 1), so that beta_smoothness is 1 for every probe at step sizes 0.05 to 0.4; it is
+    1 / eta_min = 20 at every probe after the hundredth.
+    """
+    i = np.arange(steps, dtype=np.float64)
+    norm = 20 * (i + 1)
+    distance = np.array([1.0, 2.0, 4.0, 8.0]) * (i + 1)[:, None]
+    distance[100:] = norm[100:, None]
+    k = len(layers)
+    recipe = {
+        "model": model,
+        "model_options": {"init": "xavier"},
+        "seed": seed,
+        "learning_rate": rate,
+        "optimizer": "sgd",
+        "batch_size": 128,
+        "epochs": 43,
+        "steps_per_epoch": 352,
+        "loss": "cross_entropy",
+        "precision": "fp32",
+        "probe": {
+            "every": every,
+            "step_sizes": list(rate * MULTIPLES),
+            "layers": list(layers),
+            "bn": "batch",
+            "dropout": "off",
+        },
+        "data": TRACE_DATA | changes.pop("data", {}),
+    } | changes.pop("recipe", {})
+    values = {
+        "loss": factor * np.tile([1.0, 2.0, 3.0, 5.0], (steps, 1)) + seed / 8,
+        "gradient_distance": distance,
+        "cosine": np.full((steps, 4), 0.5),
+        "start_loss": np.full(steps, 2.5),
+        "gradient_norm": norm,
+        "accuracy": np.linspace(0.1, 0.9, steps),
+        "covariate_shift": np.tile(np.arange(1.0, k + 1), (steps, 1)) * (1 + seed),
+        "covariate_cosine": np.tile(0.5 / np.arange(1.0, k + 1), (steps, 1)),
+    } | changes.pop("values", {})
+    provenance = {"command": "landscape smoothness --models vgg,vgg_bn"}
+    made = {"environment": {"torch": "2.13.0"}, "provenance": provenance} | changes
+    names = np.array([f"features.{layer}" for layer in layers], dtype=np.str_)
+    return SmoothnessTrace(every * np.arange(steps), rate * MULTIPLES, names, **values, recipe=recipe, **made)
+
+
+def probed_pair(*, seeds=(0,), **changes):
+    """Traces of vgg and vgg_bn, whose band of losses is half as wide."""
+    return [
+        probed(model, seed, factor=factor, **changes)
+        for model, factor in (("vgg", 1.0), ("vgg_bn", 0.5))
+        for seed in seeds
+    ]
+
+
 @pytest.fixture
 def make_surface():
     return bowl
@@ -111,3 +171,13 @@ def make_surface():
 @pytest.fixture
 def make_bands():
     return levels
+
+
+@pytest.fixture
+def trace():
+    return probed
+
+
+@pytest.fixture
+def pair():
+    return probed_pair

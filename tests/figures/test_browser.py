@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from landscape.figures import band_section, evaluation_section, surface_section, write_page
+from landscape.figures import band_section, evaluation_section, smoothness_section, surface_section, write_page
 from landscape.tasks.demo import demo
 
 pytestmark = pytest.mark.browser
@@ -204,6 +204,29 @@ def test_an_evaluation_fits_a_narrow_window(browser, make_evaluation, tmp_path):
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
+def test_probes_are_drawn_and_switched(browser, pair, tmp_path):
+    path = write_page(tmp_path / "smoothness.html", smoothness_section(pair(seeds=(0, 1))), title="Probes")
+    with opened(browser, path) as page:
+        picture = pixels(page.locator("#figure-1 .plot"), tmp_path / "probes.png")
+        for red, green, blue in ((224, 112, 26), (43, 131, 198)):  # an edge in each of the two colours
+            assert (np.abs(picture - [red, green, blue]).max(axis=-1) < 25).sum() > 100
+        axis = "document.querySelector('.plot')._fullLayout"
+        assert page.evaluate(f"[{axis}.yaxis.type, {axis}.yaxis2.type]") == ["log", "linear"]
+        dashed = "document.querySelector('.plot').data.filter((t) => t.line && t.line.dash === 'dash').length"
+        assert page.evaluate(dashed) == 12
+        choose(page, "f1-published", "hide")
+        assert page.evaluate(dashed) == 0
+        choose(page, "f1-axes", "log")
+        assert page.evaluate(f"[{axis}.yaxis.type, {axis}.yaxis2.type]") == ["log", "log"]
+        choose(page, "f1-seed", "1")
+        choose(page, "f1-layer", "layer 10")
+        shift = "document.querySelector('.plot').data.find((t) => t.yaxis === 'y4' && t.mode === 'lines').y[0]"
+        assert page.evaluate(shift) == 4  # layer 10 at seed 1
+        page.reload()
+        page.wait_for_selector("html[data-ready=yes]", state="attached")
+        assert page.is_checked('input[name="f1-layer"][value="layer 10"]')
+
+
 def test_switches_work_from_the_keyboard(browser, surface_page):
     with opened(browser, surface_page) as page:
         page.focus('input[name="f1-view"][value="surface"]')
@@ -214,8 +237,8 @@ def test_switches_work_from_the_keyboard(browser, surface_page):
         assert page.locator(".facts pre").is_visible()
 
 
-def test_a_narrow_window_needs_no_sideways_scrolling(browser, make_surface, make_bands, tmp_path):
-    parts = [surface_section(make_surface(2)), band_section(make_bands())]
+def test_a_narrow_window_needs_no_sideways_scrolling(browser, make_surface, make_bands, pair, tmp_path):
+    parts = [surface_section(make_surface(2)), band_section(make_bands()), smoothness_section(pair(seeds=(0, 1)))]
     path = write_page(tmp_path / "a.html", parts, title="A title of usual length, with several words")
     with opened(browser, path, fragment="#f1-view=contour", width=400, height=800) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
