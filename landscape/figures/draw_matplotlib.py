@@ -35,7 +35,7 @@ def surfaces_image(panels: Sequence[SurfacePanel], *, scale: Scale, title: str, 
         The figure, with its own canvas.
     """
     places = arranged(panels)
-    figure = _figure(max(3.5 * places.columns + 1.2, 5.5), 3.5 * places.rows + 1.0)
+    figure = empty_figure(max(3.5 * places.columns + 1.2, 5.5), 3.5 * places.rows + 1.0)
     limits = loss_range(panels, scale)
     low, high = (float(v) for v in scaled(np.array(limits), scale))
     axes = figure.subplots(places.rows, places.columns, squeeze=False)
@@ -54,17 +54,19 @@ def surfaces_image(panels: Sequence[SurfacePanel], *, scale: Scale, title: str, 
     marks = ["◆ center", "○ lowest cell"] + ["dots are measured cells"] * any(
         panel.interpolated.any() for panel in panels
     )
-    _title(figure, title, " · ".join(part for part in (conditions, *marks) if part))
+    write_title(figure, title, " · ".join(part for part in (conditions, *marks) if part))
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
+def empty_figure(width: float, height: float) -> Figure:
+    """Return a figure of a size in inches with a canvas of its own."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _title(figure: Figure, title: str, line: str) -> None:
+def write_title(figure: Figure, title: str, line: str) -> None:
+    """Write a title and a line below it over a figure, wrapped at their dots."""
     wide = int(figure.get_figwidth() * 13)
     text = "\n".join(_wrapped(title, wide) + _wrapped(line, wide))
     figure.suptitle(text.replace("$", r"\$"), x=0.01, ha="left", fontsize=10)
@@ -129,7 +131,7 @@ def bands_image(rows: Sequence[tuple[Show, Sequence[BandPanel]]], *, scale: Scal
         The figure, with its own canvas.
     """
     columns = max(len(panels) for _, panels in rows)
-    figure = _figure(max(4.2 * columns, 6.0), 0.8 + 3.6 * len(rows))
+    figure = empty_figure(max(4.2 * columns, 6.0), 0.8 + 3.6 * len(rows))
     grid = figure.subplots(len(rows), max(columns, 1), squeeze=False, sharey="row")
     notes = []
     for axes, (show, panels) in zip(grid, rows, strict=True):
@@ -137,7 +139,7 @@ def bands_image(rows: Sequence[tuple[Show, Sequence[BandPanel]]], *, scale: Scal
         window = max((panel.window for panel in panels), default=0)
         notes.append(f"strong: centred running mean over {window} steps · faint: raw band" if window > 1 else "")
         notes.append(axis_note(panels, show, scale))
-    _title(figure, title, " · ".join(text for text in notes if text))
+    write_title(figure, title, " · ".join(text for text in notes if text))
     return figure
 
 

@@ -46,7 +46,7 @@ def surface(
     """
     many = [surfaces] if isinstance(surfaces, Surface) else list(surfaces)
     drawn = figure(draw_surfaces(surface_panels(many, labels), scale=scale, view=view))
-    return _titled(drawn, f"{surface_title(many)}<br><sub>{_below_title(many)}</sub>")
+    return titled(drawn, f"{surface_title(many)}<br><sub>{_below_title(many)}</sub>")
 
 
 def _below_title(surfaces: Sequence[Surface]) -> str:
@@ -76,7 +76,7 @@ def band(
         A plotly figure.
     """
     panels, title = _band_panels(bands, show, seed)
-    return _titled(figure(draw_bands(panels, show=show, scale=scale, runs=runs)), title)
+    return titled(figure(draw_bands(panels, show=show, scale=scale, runs=runs)), title)
 
 
 def _band_panels(bands: VariantBands | LossBand, show: Show, seed: int | None) -> tuple[tuple[BandPanel, ...], str]:
@@ -87,7 +87,8 @@ def _band_panels(bands: VariantBands | LossBand, show: Show, seed: int | None) -
     return band_panels(bands, seed=chosen, show=show), f"{band_title(bands)} · seed {chosen}"
 
 
-def _titled(drawn: go.Figure, title: str) -> go.Figure:
+def titled(drawn: go.Figure, title: str) -> go.Figure:
+    """Write a title over a figure, which grows by it."""
     drawn.update_layout(title={"text": title, "font": {"size": 16}, "x": 0.01, "xanchor": "left"})
     drawn.update_layout(height=drawn.layout.height + 60, margin={"t": drawn.layout.margin.t + 60})
     return drawn
