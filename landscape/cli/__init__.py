@@ -10,6 +10,7 @@ from landscape._version import __version__
 from landscape.cli.files import info, plot
 from landscape.cli.group import Group
 from landscape.cli.surface import check, surface
+from landscape.cli.train import train
 from landscape.cli.variants import demo, train_variants
 
 # torch is not loaded yet: the threads of an operation sleep while they wait, not spin (docs/decisions/0005)
@@ -28,5 +29,5 @@ def main() -> None:
     """  # noqa: D301 - for click, a real backspace
 
 
-for _command in (demo, train_variants, surface, check, plot, info):
+for _command in (demo, train, train_variants, surface, check, plot, info):
     main.add_command(_command)

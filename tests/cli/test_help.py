@@ -8,7 +8,7 @@ import pytest
 from landscape import __version__
 from landscape.cli import main
 
-COMMANDS = ("check", "demo", "info", "plot", "surface", "train-variants")
+COMMANDS = ("check", "demo", "info", "plot", "surface", "train", "train-variants")
 
 
 def test_the_commands_are_those_that_the_manual_names():
@@ -60,4 +60,7 @@ def test_spellings_that_scripts_rely_on():
     assert data | machine | planes | measuring <= spelled["surface"]
     training = {"--lrs", "--variants", "--epochs", "--batch-size", "--optimizer", "--weight-decay", "--seeds", "--init"}
     assert data | machine | training | {"--bn-placement", "--no-conv-bias", "--out"} <= spelled["train-variants"]
+    one = {"--model", "--model-option", "--activation", "--loss", "--optimizer", "--lr", "--scheduler", "--epochs"}
+    more = {"--weight-decay", "--grad-clip", "--early-stop", "--augment", "--batch-size", "--val-every", "--seed"}
+    assert data | machine | one | more | {"--tensorboard", "--resume", "--no-resume", "--out"} <= spelled["train"]
     assert {"--format", "--out"} <= spelled["plot"]
