@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from landscape import losses, registry
-from landscape.errors import ShapeError, UnknownNameError
+from landscape.errors import ShapeError, UnknownNameError, UsageError
 from landscape.registry import Registry
 
 
@@ -36,6 +36,44 @@ def test_cross_entropy_is_log_sum_exp_minus_the_target(logits):
     np.testing.assert_allclose(losses.cross_entropy(logits, soft).numpy(), wanted, rtol=1e-13)
     zero = torch.zeros(2, 10, dtype=torch.float64)
     assert losses.cross_entropy(zero, torch.tensor([1, 9])).tolist() == pytest.approx([np.log(10)] * 2, rel=1e-15)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.7, 1.0])
+def test_label_smoothing_is_cross_entropy_against_a_target_that_gives_a_share_away(logits, share):
+    z = logits.numpy()
+    log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+    wanted = -(((1 - share) * one_hot(CLASSES) + share / 4) * log_p).sum(axis=1)
+    name, loss = losses.resolve(f"label_smoothing:{share}")
+    np.testing.assert_allclose(loss(logits, CLASSES).numpy(), wanted, rtol=1e-13)
+    assert name == f"label_smoothing:{share:g}"
+    if share == 0:
+        assert torch.equal(loss(logits, CLASSES), losses.cross_entropy(logits, CLASSES))
+
+
+def test_a_loss_with_a_number_is_recorded_with_it():
+    assert losses.resolve("label_smoothing")[0] == "label_smoothing:0.1"
+    assert losses.resolve("label_smoothing:1e-1")[0] == "label_smoothing:0.1"
+    assert "label_smoothing" in losses.names()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("label_smoothing:x", "'x' is no number; write label_smoothing:0.1"),
+        ("label_smoothing:", "'' is no number"),
+        ("mse:0.1", "the loss 'mse' takes no number; got 'mse:0.1'"),
+        ("label_smothing:0.1", "no loss named 'label_smothing'. Did you mean 'label_smoothing'"),
+    ],
+)
+def test_a_number_that_is_none_or_is_not_taken_is_refused(text, message):
+    with pytest.raises(UsageError, match=message):
+        losses.resolve(text)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_lies_between_0_and_1(logits, share):
+    with pytest.raises(UsageError, match="a share between 0 and 1"):
+        losses.resolve(f"label_smoothing:{share}")[1](logits, CLASSES)
 
 
 def test_mse_is_a_mean_over_classes(logits):

@@ -80,21 +80,34 @@ class _Lines:
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
         self._last = 0.0
+        self._pace = _Pace()
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
         if progress.estimate:
             click.echo(_first(progress, self._limit), err=True)
+            self._pace = _Pace(progress.done)
         elif now - self._last < 60 and progress.done < progress.total:
             return
         else:
-            click.echo(_line(progress), err=True)
+            click.echo(_line(progress, self._pace(progress)), err=True)
         self._last = now
 
 
-def _line(progress: Progress) -> str:
+class _Pace:
+    """Units a second since it was made."""
+
+    def __init__(self, done: int = 0) -> None:
+        self._start, self._first = time.monotonic(), done
+
+    def __call__(self, progress: Progress) -> str:
+        rate = (progress.done - self._first) / max(time.monotonic() - self._start, 1e-3)
+        return f"{rate:.3g} {progress.unit}s/s"
+
+
+def _line(progress: Progress, rate: str) -> str:
     left = f", {duration(progress.seconds_left)} left" if progress.done < progress.total else ""
-    return f"{progress.done:,} of {_counted(progress.total, progress.unit)}{left}; {progress.detail}"
+    return f"{progress.done:,} of {_counted(progress.total, progress.unit)}, {rate}{left}; {progress.detail}"
 
 
 class _Bar:
@@ -116,7 +129,7 @@ class _Bar:
             console=self._console,
         )
         self._task: Any = None
-        self._start, self._first = 0.0, 0
+        self._pace = _Pace()
 
     def __enter__(self) -> _Bar:
         self._bar.start()
@@ -128,16 +141,15 @@ class _Bar:
     def __call__(self, progress: Progress) -> None:
         if progress.estimate or self._task is None:
             self._console.print(_first(progress, self._limit))
-            self._start, self._first = time.monotonic(), progress.done
+            self._pace = _Pace(progress.done)
             if self._task is not None:
                 self._bar.remove_task(self._task)
             self._task = self._bar.add_task("", total=progress.total, rate="", left="")
-        rate = (progress.done - self._first) / max(time.monotonic() - self._start, 1e-3)
         self._bar.update(
             self._task,
             completed=progress.done,
             total=progress.total,
             description=progress.detail,
-            rate=f"{rate:.3g} {progress.unit}s/s",
+            rate=self._pace(progress),
             left=f"{duration(progress.seconds_left)} left",
         )

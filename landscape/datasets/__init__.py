@@ -4,6 +4,7 @@
 """
 
 from landscape.datasets.array_dataset import ArrayDataset
+from landscape.datasets.augment import Augmentation, Augmented
 from landscape.datasets.loading import load, names
 from landscape.datasets.normalization import format_normalization, parse_normalization
 from landscape.datasets.order import balanced_order
@@ -14,6 +15,8 @@ from landscape.datasets.validation import split_validation
 __all__ = [
     "SOURCES",
     "ArrayDataset",
+    "Augmentation",
+    "Augmented",
     "RawSplit",
     "Request",
     "Source",

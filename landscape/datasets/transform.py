@@ -50,13 +50,34 @@ class Transform:
         Returns:
             Inputs (n, channels, *size) float32, on the same device.
         """
-        prepared = to_channels(to_size(images.to(torch.float32).div_(255.0), self.size), self.channels)
+        return self.normalize_(self.pixels(images))
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """Do the first part: scale, size and channels.
+
+        Args:
+            images: Pixels (n, c, h, w) uint8, on any device.
+
+        Returns:
+            New pixels (n, channels, *size) float32, 0 for black and 1 for white.
+        """
+        return to_channels(to_size(images.to(torch.float32).div_(255.0), self.size), self.channels)
+
+    def normalize_(self, pixels: Tensor) -> Tensor:
+        """Do the second part, in place.
+
+        Args:
+            pixels: What ``pixels`` gave (n, channels, *size).
+
+        Returns:
+            ``(pixels - mean) / std`` in the same memory.
+        """
         # Python numbers, not tensors: no copy to the device per batch, which a CUDA graph could not capture.
         if len(set(zip(self.mean, self.std, strict=True))) == 1:
-            return prepared.sub_(self.mean[0]).div_(self.std[0])
-        for channel, mean, std in zip(prepared.unbind(1), self.mean, self.std, strict=True):
+            return pixels.sub_(self.mean[0]).div_(self.std[0])
+        for channel, mean, std in zip(pixels.unbind(1), self.mean, self.std, strict=True):
             channel.sub_(mean).div_(std)
-        return prepared
+        return pixels
 
 
 def to_size(images: Tensor, size: tuple[int, int]) -> Tensor:

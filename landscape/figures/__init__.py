@@ -4,6 +4,7 @@ from landscape.figures.page import write_page
 from landscape.figures.public import band, surface, write_band_png, write_surface_png
 from landscape.figures.public_evaluation import evaluation, write_evaluation_png
 from landscape.figures.public_smoothness import smoothness, write_smoothness_png
+from landscape.figures.public_training import training, training_section, write_training_png
 from landscape.figures.sections import Control, Section, band_section, surface_section
 from landscape.figures.sections_evaluation import evaluation_section
 from landscape.figures.sections_smoothness import smoothness_section
@@ -20,6 +21,7 @@ from landscape.figures.text_evaluation import (
 )
 from landscape.figures.text_sampling import surface_assumed
 from landscape.figures.text_surface import surface_summary
+from landscape.figures.text_training import training_summary
 
 __all__ = [
     "Control",
@@ -44,9 +46,13 @@ __all__ = [
     "surface_assumed",
     "surface_section",
     "surface_summary",
+    "training",
+    "training_section",
+    "training_summary",
     "write_band_png",
     "write_evaluation_png",
     "write_page",
     "write_smoothness_png",
     "write_surface_png",
+    "write_training_png",
 ]

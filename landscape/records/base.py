@@ -49,6 +49,7 @@ class _Array:
     dtype: type
     units: str
     about: str
+    fill: Any = None
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,26 @@ class _Embedded:
 class _Mapping: ...
 
 
-def array(*dims: str, dtype: type = np.float64, units: str = "", about: str = "", **default: Any) -> Any:
-    """Declare a field that holds an array; without dimensions it holds one number."""
-    return field(metadata={_SPEC: _Array(dims, dtype, units, about)}, **default)
+def array(
+    *dims: str, dtype: type = np.float64, units: str = "", about: str = "", fill: Any = None, **default: Any
+) -> Any:
+    """Declare a field that holds an array; without dimensions it holds one number.
+
+    Args:
+        *dims: Names of its dimensions.
+        dtype: Type of the values.
+        units: Unit of the values.
+        about: One line on what it is.
+        fill: What stands for a value that was not recorded: the field may be left out, and a file of an earlier release
+            does not have it. A dimension that no other array has is then empty.
+        **default: Default of the field.
+
+    Returns:
+        The field.
+    """
+    if fill is not None:
+        default = {"default": None}
+    return field(metadata={_SPEC: _Array(dims, dtype, units, about, fill)}, **default)
 
 
 def mapping() -> Any:
@@ -96,8 +114,10 @@ class Record:
     def __post_init__(self) -> None:
         """Give every array its type and check that equal dimensions have equal lengths."""
         lengths: dict[str, tuple[int, str]] = {}
-        for item, spec in _specs(type(self)):
-            if not isinstance(spec, _Array):
+        arrays = [(item, spec) for item, spec in _specs(type(self)) if isinstance(spec, _Array)]
+        left_out = [(item, spec) for item, spec in arrays if spec.fill is not None and getattr(self, item.name) is None]
+        for item, spec in arrays:
+            if (item, spec) in left_out:
                 continue
             value: NDArray[Any] = np.asarray(getattr(self, item.name), dtype=spec.dtype)
             if value.ndim != len(spec.dims):
@@ -112,6 +132,9 @@ class Record:
                         f"{type(self).__name__}: {item.name} has {length} values along {dim!r}, {by} has {known}"
                     )
             object.__setattr__(self, item.name, value if spec.dims else value.item())
+        for item, spec in left_out:
+            shape = tuple(lengths.get(dim, (0, ""))[0] for dim in spec.dims)
+            object.__setattr__(self, item.name, np.full(shape, spec.fill, dtype=spec.dtype))
 
 
 def _specs(cls: type[Record]) -> list[tuple[dataclasses.Field[Any], Any]]:
@@ -159,7 +182,7 @@ def from_parts(cls: type[R], arrays: Mapping[str, NDArray[Any]], mappings: Mappi
     values: dict[str, Any] = {}
     for item, spec in _specs(cls):
         if isinstance(spec, _Array):
-            values[item.name] = arrays[item.name]
+            values[item.name] = arrays[item.name] if spec.fill is None else arrays.get(item.name)
         elif isinstance(spec, _Embedded):
             inner = {name.removeprefix(spec.prefix): a for name, a in arrays.items() if name.startswith(spec.prefix)}
             values[item.name] = from_parts(spec.type, inner, {})

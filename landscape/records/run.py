@@ -23,6 +23,13 @@ class Run(Record):
         val_accuracy: Fraction of the validation split classified right, 0 to 1.
         collapsed: Accuracy at chance and loss within 0.01 of ``ln(classes)`` over the whole last epoch.
         diverged: A step loss was not finite.
+        train_accuracy: Fraction of an epoch's training images classified right as they were trained on, before each
+            update; NaN where it was not recorded.
+        learning_rate: The learning rate of every step; NaN where it was not recorded.
+        val_step: Optimiser updates made before the values beside it were taken, where the run was also validated
+            within its epochs; else empty.
+        val_step_loss: As ``val_loss``, at those steps.
+        val_step_accuracy: As ``val_accuracy``, at those steps.
         recipe: What the values depend on; compared when the run is continued.
         environment: Versions and device.
         provenance: Names of files and the command; no value depends on it.
@@ -37,6 +44,11 @@ class Run(Record):
     val_accuracy: FloatArray = array("epoch", about="fraction of the validation split classified right")
     collapsed: bool = array(dtype=np.bool_, default=False, about="at chance over the whole last epoch")
     diverged: bool = array(dtype=np.bool_, default=False, about="a step loss was not finite")
+    train_accuracy: FloatArray = array("epoch", fill=np.nan, about="fraction classified right as trained on")
+    learning_rate: FloatArray = array("step", fill=np.nan, about="learning rate of the step")
+    val_step: IntArray = array("val_step", dtype=np.int64, fill=0, about="optimiser updates made before")
+    val_step_loss: FloatArray = array("val_step", units="nats", fill=np.nan, about="validation loss at a step")
+    val_step_accuracy: FloatArray = array("val_step", fill=np.nan, about="validation accuracy at a step")
     recipe: Mapping[str, Json] = mapping()
     environment: Mapping[str, Json] = mapping()
     provenance: Mapping[str, Json] = mapping()
@@ -45,3 +57,9 @@ class Run(Record):
     def survived(self) -> bool:
         """Neither collapsed nor diverged."""
         return not (self.collapsed or self.diverged)
+
+    @property
+    def best_accuracy(self) -> float:
+        """The highest validation accuracy, within epochs or after them; NaN where none is finite."""
+        found = np.concatenate([self.val_accuracy, self.val_step_accuracy])
+        return float(np.nanmax(found)) if np.isfinite(found).any() else float("nan")

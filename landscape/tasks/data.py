@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from landscape.datasets import SOURCES, ArrayDataset, format_normalization
 from landscape.datasets.options import DataOptions
-from landscape.errors import DataError, LandscapeError, ShapeError, TooFewImagesError
+from landscape.errors import DataError, TooFewImagesError
 from landscape.storage import Checkpoint
+from landscape.training.fit import check_fit, check_outputs
+
+__all__ = ["DataChoice", "check_fit", "images_for", "subset_facts"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def images_for(checkpoint: Checkpoint, choice: DataChoice) -> tuple[ArrayDataset
                 f"--dataset {options.dataset.split(':')[0]}:PATH. ({error})"
             ) from error
         raise
-    _check_outputs(int(checkpoint.model_options.get("num_classes", len(data.classes))), data)
+    check_outputs(int(checkpoint.model_options.get("num_classes", len(data.classes))), data)
     if known and known.get("dataset") != data.name:
         constants = "the training" if choice.normalization is None else "the given"
         assumed.append(
@@ -125,43 +125,6 @@ def _loaded(options: DataOptions, choice: DataChoice, assumed: list[str]) -> Arr
         f"there are {len(data)} {choice.split} images of {data.name}, fewer than {options.limit}; all are used"
     )
     return data
-
-
-def check_fit(model: nn.Module, data: ArrayDataset) -> None:
-    """Send one image through a network, so that images that it cannot take are told in words.
-
-    Args:
-        model: The network, in evaluation mode.
-        data: The images.
-
-    Raises:
-        ShapeError: It fails on an image.
-        DataError: It has fewer outputs than there are classes.
-        LandscapeError: What the network itself says in words.
-    """
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
-    image = data.batch([0])[0].to(like)
-    try:
-        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
-            outputs = model(image)
-    except LandscapeError:
-        raise
-    except Exception as error:  # a network of the user's own may fail in any way
-        shape = " x ".join(str(side) for side in data.shape)
-        raise ShapeError(
-            f"the network cannot take the images of {data.name}, which are {shape}: {str(error).rstrip('.')}. Bring "
-            "them to the size that it was trained on with --image-size and --channels, or choose another --dataset."
-        ) from error
-    if isinstance(outputs, Tensor) and outputs.ndim == 2:
-        _check_outputs(outputs.shape[1], data)
-
-
-def _check_outputs(outputs: int, data: ArrayDataset) -> None:
-    if outputs < len(data.classes):
-        raise DataError(
-            f"the network has {outputs} outputs, {data.name} has {len(data.classes)} classes: choose the data set that "
-            "it was trained on (--dataset)"
-        )
 
 
 def subset_facts(data: ArrayDataset) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from landscape.progress import Progress, Report, silent
 from landscape.records import SmoothnessTrace
 from landscape.smoothness.deep_linear import DeepLinearConfig, train_deep_linear
 from landscape.storage import stored_record
+from landscape.tasks.places import check_writable
 from landscape.tasks.smoothness import WrittenSmoothness, draw_traces, signed
-from landscape.tasks.variants import check_writable
 
 
 def run_name(config: DeepLinearConfig) -> str:

@@ -17,7 +17,7 @@ from landscape.progress import Progress, Report, silent
 from landscape.records import Run, SmoothnessTrace
 from landscape.smoothness import line_search_probe, probe_training
 from landscape.storage import load, save
-from landscape.tasks.variants import check_writable
+from landscape.tasks.places import check_writable
 from landscape.training import TrainConfig, TrainingData, VariantsConfig
 from landscape.training.trainer import Trainer
 from landscape.training.variants import seconds_per_step

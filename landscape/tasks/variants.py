@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from landscape import figures
-from landscape.errors import StorageError, UsageError
+from landscape.errors import UsageError
 from landscape.progress import Report
 from landscape.records import Run, VariantBands
 from landscape.storage import save
+from landscape.tasks.places import check_writable
 from landscape.training import VariantsConfig, collect, keep_best, train_variants
 
 
@@ -64,17 +64,6 @@ def bands_from_training(
     save(bands, out / "bands.h5")
     page, image = draw_bands(bands, out / "bands.h5", standalone=standalone)
     return WrittenBands(tuple(runs), bands, out / "bands.h5", page, image, tuple(keep_best(config, runs)))
-
-
-def check_writable(out: Path) -> None:
-    """Look whether the folder can be made and written to, for the first file is written after a whole epoch."""
-    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        reason = "is not writable" if there.is_dir() else "is a file"
-        raise StorageError(
-            f"cannot write to the folder {out}: {there} {reason}. Nothing was trained. Choose a folder that can be "
-            "written to (--out)."
-        )
 
 
 def draw_bands(bands: VariantBands, out: Path, *, standalone: bool = False) -> tuple[Path, Path]:

@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from landscape import models
+from landscape import losses, models
+from landscape.datasets import Augmentation
 from landscape.datasets.options import DataOptions
 from landscape.errors import UsageError
 from landscape.registry import unknown
+from landscape.training.clipping import clip_from
+from landscape.training.schedules import settled
 from landscape.words import LEARNING_RATES, OPTIMIZERS, VARIANTS
 
 _NUMBERS = {"learning_rate": float, "seed": int, "epochs": int, "batch_size": int, "weight_decay": float}
+_LATER = {"scheduler": "none", "grad_clip": None, "early_stop": None, "augment": (), "val_every": None}
+_COUNTED = {"early_stop": "epochs", "val_every": "steps"}
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,24 @@ class TrainConfig:
         batch_size: Images per step; the last batch of an epoch may be smaller.
         optimizer: ``adamw``, ``adam``, ``sgd``, or ``momentum`` (SGD with momentum 0.9).
         weight_decay: As the optimiser takes it; the loss that is recorded does not contain it.
-        loss: Name of the per-example loss.
+        loss: Name of the per-example loss; ``label_smoothing:0.1`` with its share.
+        scheduler: How the learning rate moves, by torch's own schedulers: ``none``; ``onecycle`` (up to
+            ``learning_rate`` and down, after every step); ``plateau`` (on the validation loss), ``step`` or ``cosine``
+            (after every epoch).
+        scheduler_options: Settings of the scheduler under torch's names, where they are not the defaults: ``onecycle``
+            pct_start 0.3, div_factor 25, final_div_factor 1e4; ``plateau`` factor 0.1, patience 5, threshold 1e-4,
+            cooldown 0, min_lr 0; ``step`` step_size 10, gamma 0.1; ``cosine`` eta_min 0.
+        grad_clip: ``value:0.1`` cuts every element of the gradient, ``norm:1`` the norm of all; None cuts nothing.
+        early_stop: End after so many epochs in a row without a lower validation loss; None trains them all.
+        augment: What is done to training images anew in every epoch: any of ``flip``, ``crop``, ``autoaugment``,
+            ``noise:0.05``; see ``landscape.datasets.Augmentation``. A text is split at its commas.
+        val_every: Validate after so many steps too, and keep the best network found so; None validates after epochs.
         data: Which images.
         validation: Share of the train split set aside, the same images for every run.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
         precision: ``fp32``, ``tf32`` or ``bf16``.
         out: Folder for ``runs/`` and ``checkpoints/``; None writes nothing.
+        tensorboard: Folder for logs that TensorBoard shows; None writes none. Nothing measured depends on it.
 
     Raises:
         UsageError: A number is out of range, or a name unknown.
@@ -51,11 +68,18 @@ class TrainConfig:
     optimizer: str = "adamw"
     weight_decay: float = 1e-4
     loss: str = "cross_entropy"
+    scheduler: str = "none"
+    scheduler_options: Mapping[str, Any] = field(default_factory=dict)
+    grad_clip: str | None = None
+    early_stop: int | None = None
+    augment: tuple[str, ...] = ()
+    val_every: int | None = None
     data: DataOptions = DataOptions()
     validation: float = 0.1
     device: str = "auto"
     precision: str = "fp32"
     out: Path | None = None
+    tensorboard: Path | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers, and make plain ones of NumPy's, which read differently in a seed and in a file."""
@@ -71,11 +95,36 @@ class TrainConfig:
             raise UsageError(f"weight decay is a number, not below zero; got {self.weight_decay}")
         if self.optimizer not in OPTIMIZERS:
             raise UsageError(unknown("optimizer", self.optimizer, list(OPTIMIZERS)))
+        self._check_later()
         own = self.model_options.get("seed", self.seed)
         if own != self.seed and "seed" in models.family(self.model).options:
             raise UsageError(
                 f"the network's seed is the run's, {self.seed}; got seed={own} among the network's options"
             )
+
+    def _check_later(self) -> None:
+        losses.resolve(self.loss)
+        settled(self.scheduler, self.scheduler_options)
+        clip_from(self.grad_clip)
+        words = self.augment.split(",") if isinstance(self.augment, str) else self.augment
+        object.__setattr__(self, "augment", tuple(word.strip() for word in words if word.strip()))
+        Augmentation.parse(self.augment)
+        for name, what in (("early_stop", "the patience of early stopping"), ("val_every", "validation")):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{what} is counted in whole {_COUNTED[name]} from 1; got {value}")
+
+    def chosen(self) -> dict[str, Any]:
+        """Return what a recipe says of the settings that came later than the first runs: those that are in use.
+
+        A run without them has the recipe that it had before they existed, so it is still continued.
+        """
+        chosen = {name: getattr(self, name) for name, unused in _LATER.items() if getattr(self, name) != unused}
+        if "scheduler" in chosen:
+            chosen["scheduler_options"] = settled(self.scheduler, self.scheduler_options)
+        if "augment" in chosen:
+            chosen["augment"] = str(Augmentation.parse(self.augment))
+        return chosen
 
     @property
     def name(self) -> str:

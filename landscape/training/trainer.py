@@ -7,36 +7,36 @@ are collected there, and the host waits once per epoch.
 
 from __future__ import annotations
 
-import hashlib
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from landscape import devices, losses, models
+from landscape.datasets import ArrayDataset, Augmentation, Augmented
 from landscape.environment import environment
-from landscape.progress import Progress, Report, silent
-from landscape.records import Run
+from landscape.progress import Report, silent
+from landscape.records import Measurement, Run
 from landscape.storage import load_checkpoint, save, save_checkpoint, stored_record
 from landscape.surface.session import correct
+from landscape.training.clipping import clip_from
 from landscape.training.config import TrainConfig
 from landscape.training.data import TrainingData
 from landscape.training.evaluate import evaluate
+from landscape.training.fit import check_fit
 from landscape.training.history import History
 from landscape.training.observing import Moment, Observer, shown
-
-_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adamw": torch.optim.AdamW,
-    "adam": torch.optim.Adam,
-    "sgd": torch.optim.SGD,
-    "momentum": lambda parameters, **options: torch.optim.SGD(parameters, momentum=0.9, **options),
-}
+from landscape.training.optimizers import build_optimizer
+from landscape.training.recipe import network_options, recipe_of
+from landscape.training.schedules import Scheduler
+from landscape.training.seeding import key, permutation, seeded
+from landscape.training.stopping import epochs_waited
+from landscape.training.telling import step_teller
+from landscape.training.tensorboard import Board
 
 
 def train(
@@ -55,7 +55,8 @@ def train(
         observers: Shown the steps that they want to see.
 
     Returns:
-        The finished run. A run whose weights are no longer finite is ended early, flagged ``diverged``.
+        The finished run. A run whose weights are no longer finite is ended early, flagged ``diverged``; one whose
+        validation loss fell no more (``early_stop``) is finished too, which its provenance says.
 
     Raises:
         ResumeError: ``config.out`` holds this run with other settings.
@@ -66,6 +67,7 @@ def train(
     if stored is not None and trainer.is_finished(stored):
         trainer.begin(len(stored.step))
         return stored
+    check_fit(trainer.model, data.train, trainer.per_example)
     trainer.resume()
     trainer.begin(len(trainer.history.loss))
     with devices.threads(trainer.threads):
@@ -97,46 +99,34 @@ class Trainer:
     def __post_init__(self) -> None:
         """Build network and optimiser."""
         self.device = devices.resolve(self.config.device)
-        with self._seeded("init", 0):
+        with seeded(self.device, self.config.seed, "init", 0):
             model = models.build(self.config.model, **self._options())
         self.model = model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.steps_per_epoch = self.data.steps(self.config, self.model)
-        self._loss_name, self._per_example = losses.resolve(self.config.loss)
-        build = _OPTIMIZERS[self.config.optimizer]
-        self.optimizer = build(
-            self.model.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
+        self._loss_name, self.per_example = losses.resolve(self.config.loss)
+        c, parameters = self.config, self.model.parameters()
+        self.optimizer = build_optimizer(
+            c.optimizer, parameters, learning_rate=c.learning_rate, weight_decay=c.weight_decay
         )
+        schedule = (c.scheduler, c.scheduler_options, self.optimizer)
+        self.scheduler = Scheduler(*schedule, steps=self.steps_per_epoch, epochs=c.epochs)
+        self._clip = clip_from(c.grad_clip)
+        self._augmentation = Augmentation.parse(c.augment)
+        self.images = self._images(0)
+
+    def _images(self, epoch: int) -> ArrayDataset | Augmented:
+        """The training images as they are in an epoch."""
+        if not self._augmentation:
+            return self.data.train
+        return Augmented(self.data.train, self._augmentation, key(self.config.seed, "augment", epoch))
 
     def _options(self) -> dict[str, Any]:
-        """Options of the network: those asked for, and what the data and the seed say."""
-        data = self.data.train
-        known = {"num_classes": len(data.classes), "in_channels": data.shape[0], "seed": self.config.seed}
-        family = models.family(self.config.model)
-        known = {k: v for k, v in known.items() if k in family.options}
-        return dict(family.defaults) | known | dict(self.config.model_options)
+        return network_options(self.config, self.data)
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
         """What the values depend on."""
-        c = self.config
-        train, validation = self.data.train.describe(), self.data.validation.describe()
-        return {
-            "model": c.model,
-            "model_options": models.recipe_options({k: v for k, v in self._options().items() if k != "seed"}),
-            "learning_rate": c.learning_rate,
-            "seed": c.seed,
-            "epochs": c.epochs,
-            "batch_size": c.batch_size,
-            "optimizer": c.optimizer,
-            "weight_decay": c.weight_decay,
-            "loss": self._loss_name,
-            "precision": c.precision,
-            "validation": c.validation,
-            "validation_examples": validation["examples"],
-            "steps_per_epoch": self.steps_per_epoch,
-            "classes": len(self.data.train.classes),
-            "data": train,
-        }
+        return recipe_of(self.config, self.data, loss=self._loss_name, steps_per_epoch=self.steps_per_epoch)
 
     def stored(self) -> Run | None:
         """Return the run's record on disk, if it was made with these settings; None where there is none."""
@@ -158,6 +148,8 @@ class Trainer:
         self.model.load_state_dict(dict(checkpoint.state_dict))
         if "optimizer" in state:
             self.optimizer.load_state_dict(state["optimizer"])
+        if "scheduler" in state:
+            self.scheduler.load(state["scheduler"])
         self.history = History.of(state["history"])
         self.threads = int(state["threads"])
 
@@ -168,8 +160,15 @@ class Trainer:
             observer.begin(self.recipe, updates)
 
     @property
-    def _finished(self) -> bool:
-        return self.history.ended or self.history.epochs >= self.config.epochs
+    def _stopped(self) -> bool:
+        """Whether the validation loss has not fallen for as many epochs as early stopping waits."""
+        patience = self.config.early_stop
+        return patience is not None and epochs_waited(self.history.val_loss) >= patience
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left to train."""
+        return self.history.ended or self._stopped or self.history.epochs >= self.config.epochs
 
     def run(self) -> Run:
         """Train the epochs that are left.
@@ -177,46 +176,71 @@ class Trainer:
         Returns:
             The record.
         """
-        tell = self._teller()
-        while not self._finished:
+        tell, board = self._teller(), self._board()
+        while not self.finished:
+            validations = len(self.history.val_steps)
             step_losses, accuracy = self._epoch(self.history.epochs, tell)
-            value = evaluate(self.model, self.data.validation, loss=self.config.loss, precision=self.config.precision)
-            train = self.data.train
-            self.history.add(step_losses, accuracy, value, classes=len(train.classes), examples=len(train))
-            self.history.ended = not all(bool(p.isfinite().all()) for p in self.model.parameters())
+            value = self._validated()
+            best = value.accuracy > self.history.best_accuracy
+            self._take_in(step_losses, accuracy, value)
+            self.scheduler.epoch_done(value.loss)
+            if board is not None:
+                board.epoch_done(validations)
             for observer in self.observers:
                 observer.epoch_ended()
-            self._write_checkpoints()
+            self._write_checkpoints(best)
             self._write_record()
+        if board is not None:
+            board.close()
         self._write_record()  # a run killed between its last checkpoint and its record has nothing left to train
         return self._record()
 
+    def _take_in(self, step_losses: Tensor, accuracy: float, value: Measurement) -> None:
+        train, h = self.data.train, self.history
+        classes, examples = len(train.classes), len(train)
+        h.add(step_losses, accuracy, value, classes=classes, examples=examples, learning_rates=self._rates)
+        if self.config.val_every and len(h.loss) % self.config.val_every == 0:
+            h.add_at_step(len(h.loss), value)
+        h.ended = not all(bool(p.isfinite().all()) for p in self.model.parameters())
+
+    def _validated(self) -> Measurement:
+        return evaluate(self.model, self.data.validation, loss=self.config.loss, precision=self.config.precision)
+
+    def _validate_at(self, step: int) -> None:
+        """Validate within an epoch, and keep the network if it is the best so far."""
+        value = self._validated()
+        if value.accuracy > self.history.best_accuracy:
+            self._save("best", step, value)
+        self.history.add_at_step(step, value)
+
+    def _board(self) -> Board | None:
+        folder = self.config.tensorboard
+        return None if folder is None else Board(folder, self.config.name, self.recipe, self.history)
+
     def _teller(self) -> Callable[[int], None]:
         """Return what reports a step, given its number within the epoch."""
-        started, first = time.perf_counter(), self.history.epochs * self.steps_per_epoch
-        total = self.config.epochs * self.steps_per_epoch
-
-        def tell(step: int) -> None:
-            done = self.history.epochs * self.steps_per_epoch + step
-            rate = (time.perf_counter() - started) / (done - first)
-            detail = self.config.name + (f", loss {self.history.loss[-1]:.3f}" if self.history.loss else "")
-            self.report(Progress(done, total, "step", (total - done) * rate, detail))
-
-        return tell
+        c = self.config
+        return step_teller(self.report, self.history, name=c.name, steps=self.steps_per_epoch, epochs=c.epochs)
 
     def _epoch(self, epoch: int, tell: Callable[[int], None]) -> tuple[Tensor, float]:
         """Train an epoch; return its step losses, and its accuracy on the images as they were trained on."""
         step_losses = torch.empty(self.steps_per_epoch, device=self.device)
         hits = torch.zeros((), dtype=torch.int64, device=self.device)
         seen = 0
-        order = _permutation(len(self.data.train), self.config.seed, epoch).to(self.device)
+        order = permutation(len(self.data.train), self.config.seed, epoch).to(self.device)
+        self.images, self._rates = self._images(epoch), []
+        before, every = epoch * self.steps_per_epoch, self.config.val_every
         self.model.train()
-        with self._seeded("dropout", epoch):
+        with seeded(self.device, self.config.seed, "dropout", epoch):
             for step, rows in enumerate(torch.split(order, self.config.batch_size)[: self.steps_per_epoch]):
+                self._rates.append(self.scheduler.rate)
                 step_losses[step], right = self.step(rows)
+                self.scheduler.step_done()
                 hits += right
                 seen += len(rows)
                 tell(step + 1)
+                if every and (before + step + 1) % every == 0 and step + 1 < self.steps_per_epoch:
+                    self._validate_at(before + step + 1)  # the epoch's last step is validated after the epoch
         return step_losses, float(hits) / seen
 
     def step(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -228,34 +252,40 @@ class Trainer:
         Returns:
             Loss before the update and number of images classified right, both on the device.
         """
-        inputs, targets = self.data.train.batch(rows)
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        inputs, targets = self.batch(rows)
         with shown(self.observers, Moment(self.updates, self.model, inputs, targets)):
-            outputs, loss = self._update(inputs, targets)
+            outputs, loss = self._forward_and_update(inputs, targets)
         self.updates += 1
         right = correct(outputs, targets)
         return loss, right.sum() if right is not None else torch.zeros((), device=self.device)
 
-    def _update(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _forward_and_update(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         self.optimizer.zero_grad(set_to_none=True)
         with devices.exact_products(self.config.precision):
             with devices.autocast(self.device, self.config.precision):
                 outputs = self.model(inputs)
-            loss = self._per_example(outputs.float(), targets).mean()
+            loss = self.per_example(outputs.float(), targets).mean()
             loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        self.update()
         return outputs.detach(), loss.detach()
 
-    @contextmanager
-    def _seeded(self, what: str, epoch: int) -> Iterator[None]:
-        """Seed torch's global generator by the run's seed and the epoch; put it back afterwards."""
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(_key(self.config.seed, what, epoch))
-            yield
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Prepare a mini-batch as this epoch has it: inputs, channels last, and targets."""
+        inputs, targets = self.images.batch(rows)
+        return inputs.contiguous(memory_format=torch.channels_last), targets
+
+    def update(self) -> None:
+        """Move the parameters by their gradients, which are clipped first where that was asked for."""
+        if self._clip is not None:
+            self._clip(self.model.parameters())
+        self.optimizer.step()
 
     def _record(self) -> Run:
         h = self.history
-        provenance = {"name": self.config.name, "ended_early": h.ended, "best_epoch": h.best_epoch}
+        early = self._stopped and h.epochs < self.config.epochs
+        provenance = {"name": self.config.name, "ended_early": h.ended or early, "best_epoch": h.best_epoch}
+        if self.config.early_stop is not None:
+            provenance["stopped_by_validation_loss"] = early
         made = environment(devices.describe(self.device))
         return h.run(recipe=self.recipe, environment=made, provenance=provenance)
 
@@ -263,35 +293,34 @@ class Trainer:
         if self.config.run_path is not None:
             save(self._record(), self.config.run_path)
 
-    def _write_checkpoints(self) -> None:
+    def _write_checkpoints(self, best: bool) -> None:
         """The best first, then the last, which a run is continued from: an epoch counts once that is on disk."""
-        best, last = (self.config.checkpoint_path(which) for which in ("best", "last"))
-        if best is None or last is None:
+        if self.config.out is None:
             return
-        if self.history.best_epoch == self.history.epochs:
-            self._save(best)
-        state: dict[str, Any] = {"history": self.history.state(), "threads": self.threads}
-        if not self._finished:
+        h = self.history
+        value = Measurement(h.val_loss[-1], math.nan, h.val_accuracy[-1], len(self.data.validation))
+        if best:
+            self._save("best", len(h.loss), value)
+        state: dict[str, Any] = {"history": h.state(), "threads": self.threads}
+        if not self.finished:
             state["optimizer"] = self.optimizer.state_dict()
-        self._save(last, state)
+            if (schedule := self.scheduler.state()) is not None:
+                state["scheduler"] = schedule
+        self._save("last", len(h.loss), value, state)
 
-    def _save(self, path: Path, training: dict[str, Any] | None = None) -> None:
-        h, c = self.history, self.config
+    def _save(self, which: str, step: int, value: Measurement, training: dict[str, Any] | None = None) -> None:
+        c, path = self.config, self.config.checkpoint_path(which)
+        if path is None:
+            return
         meta = {
             "data": self.data.train.describe(),
-            "epoch": h.epochs,
-            "val_loss": h.val_loss[-1],
-            "val_accuracy": h.val_accuracy[-1],
+            "kept": "highest validation accuracy" if which == "best" else "last epoch",
+            "epoch": self.history.epochs,
+            "step": step,
+            "val_loss": value.loss,
+            "val_accuracy": value.accuracy,
             "run": c.name,
             "recipe": self.recipe,
         }
         options = models.lasting(c.model, self._options())
         save_checkpoint(path, self.model, model_name=c.model, model_options=options, meta=meta, training=training)
-
-
-def _permutation(n: int, seed: int, epoch: int) -> Tensor:
-    return torch.randperm(n, generator=torch.Generator("cpu").manual_seed(_key(seed, "order", epoch)))
-
-
-def _key(*parts: object) -> int:
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1

@@ -173,7 +173,7 @@ def keep_best(config: VariantsConfig, runs: Sequence[Run]) -> list[Path]:
     written = []
     for variant in config.variants:
         found = [(run, c) for run, c in zip(runs, config.runs(), strict=True) if c.model == variant]
-        _, best = max(found, key=lambda pair: float(np.nanmax([-1.0, *pair[0].val_accuracy])))
+        _, best = max(found, key=lambda pair: float(np.nanmax([-1.0, pair[0].best_accuracy])))
         source = best.checkpoint_path("best")
         if config.shared.out is None or source is None or not source.exists():
             continue

@@ -8,7 +8,7 @@ import pytest
 from landscape import __version__
 from landscape.cli import main
 
-COMMANDS = ("check", "demo", "evaluate", "info", "plot", "run", "smoothness", "surface", "train-variants")
+COMMANDS = ("check", "demo", "evaluate", "info", "plot", "run", "smoothness", "surface", "train", "train-variants")
 
 
 def test_the_commands_are_those_that_the_manual_names():

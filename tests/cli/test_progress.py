@@ -66,9 +66,9 @@ def test_elsewhere_than_on_a_terminal_a_line_a_minute(clock, capsys):
     assert out == ""
     assert err.splitlines() == [
         "100 cells to go: about 50 min.",
-        "40 of 100 cells, 50 s left; loss 2.3",
-        "80 of 100 cells, 50 s left; loss 2.3",
-        "100 of 100 cells; loss 2.3",
+        "40 of 100 cells, 0.667 cells/s, 50 s left; loss 2.3",
+        "80 of 100 cells, 0.667 cells/s, 50 s left; loss 2.3",
+        "100 of 100 cells, 0.667 cells/s; loss 2.3",
     ]
 
 

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from landscape.records import KINDS, Grid, Measurement, Run, Surface, VariantBands, from_parts, to_parts
 
+NAN = np.nan
 FLOATS = st.floats(allow_nan=True, allow_infinity=True)
 RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -108,6 +109,30 @@ def test_a_missing_variable_is_an_error_and_a_strange_one_is_not(run):
     del arrays["val_loss"]
     with pytest.raises(KeyError, match="val_loss"):
         from_parts(Run, arrays, mappings)
+
+
+def test_what_a_record_did_not_know_is_filled(run):
+    """A file of an earlier release, or a caller who leaves it out: as many NaN as there are steps or epochs."""
+    assert run.learning_rate.shape == (5,)
+    assert np.isnan(run.learning_rate).all()
+    assert (run.train_accuracy.shape, run.val_step.shape, run.val_step_loss.shape) == ((2,), (0,), (0,))
+    variables, mappings = to_parts(run)
+    arrays = {name: variable.data for name, variable in variables.items()}
+    del arrays["learning_rate"], arrays["val_step"], arrays["val_step_loss"], arrays["val_step_accuracy"]
+    assert from_parts(Run, arrays, mappings).learning_rate.shape == (5,)
+    known = dataclasses.replace(run, val_step=[3, 4], val_step_loss=[1.0, 0.5], val_step_accuracy=None)
+    assert known.val_step.dtype == np.int64
+    assert known.val_step_accuracy.shape == (2,)
+    with pytest.raises(ValueError, match="val_step_loss has 1 values along 'val_step', val_step has 2"):
+        dataclasses.replace(run, val_step=[3, 4], val_step_loss=[1.0])
+
+
+def test_the_best_accuracy_of_a_run_may_lie_within_an_epoch(run):
+    assert run.best_accuracy == 0.2
+    within = dataclasses.replace(run, val_step=[1], val_step_loss=[1.0], val_step_accuracy=[0.7])
+    assert within.best_accuracy == 0.7
+    none = dataclasses.replace(run, val_accuracy=[NAN, NAN])
+    assert np.isnan(none.best_accuracy)
 
 
 def test_a_record_cannot_be_changed(run):

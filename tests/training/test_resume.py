@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
 from landscape.datasets.options import DataOptions
-from landscape.errors import LandscapeError, ResumeError
+from landscape.errors import LandscapeError, ResumeError, StorageError
 from landscape.storage import load
 from landscape.training import TrainConfig, train, trainer
 
@@ -28,9 +32,9 @@ class Stop:
             raise KeyboardInterrupt
 
 
-def interrupt(config, at):
+def interrupt(config, at, data=None):
     with pytest.raises(KeyboardInterrupt):
-        train(config, progress=Stop(at))
+        train(config, progress=Stop(at), data=data)
 
 
 @pytest.fixture
@@ -62,6 +66,93 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     assert_same_run(found, expected)
     compare(broken, whole)
     assert len(steps) == 18 + sum((at - 1) % 6 + 1 for at in stops)  # only what was made of the epoch at hand
+
+
+OPTIONS = [
+    {"scheduler": "onecycle"},
+    {"scheduler": "onecycle", "optimizer": "momentum"},
+    {"scheduler": "plateau", "scheduler_options": {"patience": 0, "threshold": 0.9}},
+    {"scheduler": "step", "scheduler_options": {"step_size": 1}},
+    {"scheduler": "cosine", "optimizer": "momentum"},
+    {"augment": ("flip", "crop", "noise:0.1")},
+    {"augment": ("autoaugment",)},
+    {"val_every": 4, "grad_clip": "norm:1"},
+    {"early_stop": 1, "learning_rate": 0.3},
+    {"loss": "label_smoothing:0.1", "grad_clip": "value:0.01"},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_every_option_survives_an_interruption(config, tmp_path, data, *, compare, assert_same_run, options):
+    """Stopped in the second epoch and in the third: schedule, draws, patience and the best network are as if not."""
+    whole = config(out=tmp_path / "whole", **({"learning_rate": 1e-2} | options))
+    expected = train(whole, data=data)
+    broken = dataclasses.replace(whole, out=tmp_path / "broken")
+    for at in (9, 15):
+        if at <= len(expected.loss):
+            interrupt(broken, at, data)
+    found = train(broken, data=data)
+    assert_same_run(found, expected)
+    for name in ("learning_rate", "train_accuracy", "val_step", "val_step_loss", "val_step_accuracy"):
+        assert getattr(found, name).tobytes() == getattr(expected, name).tobytes(), name
+    compare(broken, whole)
+
+
+def test_a_run_that_an_earlier_release_began_is_continued(config, tmp_path, assert_same_run):
+    """Its checkpoint and its record lack what is recorded now; the recipe is the same."""
+    whole = config(out=tmp_path / "whole", learning_rate=1e-2)
+    expected = train(whole)
+    c = dataclasses.replace(whole, out=tmp_path / "old")
+    interrupt(c, 8)
+    path = c.checkpoint_path("last")
+    content = torch.load(path, weights_only=True)
+    for name in ("train_accuracy", "learning_rate", "val_steps", "epoch_steps"):
+        del content["training"]["history"][name]
+    torch.save(content, path)
+    with h5py.File(c.run_path, "r+") as file:
+        for name in ("train_accuracy", "learning_rate", "val_step_loss", "val_step_accuracy", "val_step"):
+            del file[name]
+    old = load(c.run_path)
+    assert np.isnan(old.learning_rate).all()
+    assert (old.learning_rate.shape, old.train_accuracy.shape, old.val_step.shape) == ((6,), (1,), (0,))
+    found = train(c)
+    assert_same_run(found, expected)
+    assert np.isnan(found.learning_rate[:6]).all()
+    assert (found.learning_rate[6:] == 1e-2).all()
+    assert np.isnan(found.train_accuracy[0])
+    np.testing.assert_array_equal(found.train_accuracy[1:], expected.train_accuracy[1:])
+
+
+def full(*args, **named):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("ending", ["-best.pth", "-last.pth", ".h5"])
+def test_a_disk_that_fills_up_ends_the_run_in_words_and_loses_no_epoch(
+    config, tmp_path, steps, monkeypatch, *, compare, ending
+):
+    """Full from the second epoch on, for one kind of file after the other; then there is room again."""
+    whole = config(out=tmp_path / "whole", learning_rate=1e-2)
+    train(whole)
+    broken = dataclasses.replace(whole, out=tmp_path / "broken")
+    write = Path.write_bytes
+
+    def filling(self, data):
+        done = len(steps)
+        return full() if done > 6 and self.name.removesuffix(".partial").endswith(ending) else write(self, data)
+
+    steps.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", filling)
+        with pytest.raises(StorageError, match=rf"cannot write .*{ending}: No space left.*same command again"):
+            train(broken)
+    assert len(load(broken.run_path).epoch) >= 1, "the finished epoch is there"
+    assert not list(broken.out.rglob("*.partial"))
+    made = len(steps)
+    train(broken)
+    kept = 18 - (len(steps) - made)
+    assert kept >= 6, "the finished epoch is not trained again"
+    compare(broken, whole)
 
 
 def test_progress_of_a_continued_run_counts_what_was_done(config, tmp_path):
