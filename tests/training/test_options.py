@@ -14,7 +14,7 @@ from landscape.datasets.options import DataOptions
 from landscape.errors import DataError, ResumeError, ShapeError, UsageError
 from landscape.records import Measurement
 from landscape.storage import load, load_checkpoint
-from landscape.training import TrainConfig, TrainingData, evaluate, seeding, train
+from landscape.training import TrainConfig, TrainingData, evaluate, seeding, train, trainer
 from landscape.training.stopping import epochs_waited
 from landscape.training.trainer import Trainer
 
