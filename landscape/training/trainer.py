@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +29,7 @@ from landscape.training.config import TrainConfig
 from landscape.training.data import TrainingData
 from landscape.training.evaluate import evaluate
 from landscape.training.history import History
+from landscape.training.lockstep import Step, Steps, lockstep
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
@@ -58,7 +59,7 @@ def train(config: TrainConfig, *, progress: Report | None = None, data: Training
     if stored is not None and trainer.is_finished(stored):
         return stored
     trainer.resume()
-    with devices.threads(trainer.threads):
+    with devices.threads(trainer.threads), devices.kept_memory(trainer.device):
         return trainer.run()
 
 
@@ -72,6 +73,7 @@ class Trainer:
         report: Called with progress.
         history: Values of the finished epochs.
         threads: CPU threads; a continued run keeps those that it was begun with.
+        method: How steps are made, as ``landscape.training.fused`` names it; a continued run keeps that too.
     """
 
     config: TrainConfig
@@ -79,6 +81,7 @@ class Trainer:
     report: Report
     history: History = field(default_factory=History)
     threads: int = field(default_factory=torch.get_num_threads)
+    method: str = "separate"
 
     def __post_init__(self) -> None:
         """Build network and optimiser."""
@@ -87,11 +90,10 @@ class Trainer:
             model = models.build(self.config.model, **self._options())
         self.model = model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.steps_per_epoch = self.data.steps(self.config, self.model)
-        self._loss_name, self._per_example = losses.resolve(self.config.loss)
-        build = _OPTIMIZERS[self.config.optimizer]
-        self.optimizer = build(
-            self.model.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
-        )
+        self._loss_name, self.per_example = losses.resolve(self.config.loss)
+        build, c = _OPTIMIZERS[self.config.optimizer], self.config
+        fused = {"fused": True} if self.device.type == "cuda" else {}  # on a CPU torch's default is as quick
+        self.optimizer = build(self.model.parameters(), lr=c.learning_rate, weight_decay=c.weight_decay, **fused)
 
     def _options(self) -> dict[str, Any]:
         """Options of the network: those asked for, and what the data and the seed say."""
@@ -146,9 +148,11 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
         self.history = History.of(state["history"])
         self.threads = int(state["threads"])
+        self.method = str(state.get("method", self.method))
 
     @property
-    def _finished(self) -> bool:
+    def finished(self) -> bool:
+        """Whether no epoch is left to train."""
         return self.history.ended or self.history.epochs >= self.config.epochs
 
     def run(self) -> Run:
@@ -157,9 +161,13 @@ class Trainer:
         Returns:
             The record.
         """
+        return lockstep([self], lambda asked: [self.step(rows) for rows in asked if rows is not None])[0]
+
+    def stepping(self) -> Steps:
+        """Train the epochs that are left; the caller makes the steps, see ``landscape.training.lockstep``."""
         tell = self._teller()
-        while not self._finished:
-            step_losses, accuracy = self._epoch(self.history.epochs, tell)
+        while not self.finished:
+            step_losses, accuracy = yield from self._epoch(self.history.epochs, tell)
             value = evaluate(self.model, self.data.validation, loss=self.config.loss, precision=self.config.precision)
             train = self.data.train
             self.history.add(step_losses, accuracy, value, classes=len(train.classes), examples=len(train))
@@ -182,7 +190,7 @@ class Trainer:
 
         return tell
 
-    def _epoch(self, epoch: int, tell: Callable[[int], None]) -> tuple[Tensor, float]:
+    def _epoch(self, epoch: int, tell: Callable[[int], None]) -> Generator[Tensor, Step, tuple[Tensor, float]]:
         """Train an epoch; return its step losses, and its accuracy on the images as they were trained on."""
         step_losses = torch.empty(self.steps_per_epoch, device=self.device)
         hits = torch.zeros((), dtype=torch.int64, device=self.device)
@@ -191,13 +199,13 @@ class Trainer:
         self.model.train()
         with self._seeded("dropout", epoch):
             for step, rows in enumerate(torch.split(order, self.config.batch_size)[: self.steps_per_epoch]):
-                step_losses[step], right = self.step(rows)
+                step_losses[step], right = yield rows
                 hits += right
                 seen += len(rows)
                 tell(step + 1)
         return step_losses, float(hits) / seen
 
-    def step(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, rows: Tensor) -> Step:
         """Make one update.
 
         Args:
@@ -206,16 +214,34 @@ class Trainer:
         Returns:
             Loss before the update and number of images classified right, both on the device.
         """
+        return self.learn(*self.batch(rows))
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Prepare a mini-batch: inputs, channels last, and targets."""
         inputs, targets = self.data.train.batch(rows)
+        return inputs.contiguous(memory_format=torch.channels_last), targets
+
+    def learn(self, inputs: Tensor, targets: Tensor) -> Step:
+        """Make one update on a mini-batch that ``batch`` prepared."""
         self.optimizer.zero_grad(set_to_none=True)
         with devices.exact_products(self.config.precision):
-            with devices.autocast(self.device, self.config.precision):
-                outputs = self.model(inputs.contiguous(memory_format=torch.channels_last))
-            loss = self._per_example(outputs.float(), targets).mean()
+            loss, right = self.judge(self.model, inputs, targets)
             loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        self.update()
+        return loss.detach(), right
+
+    def judge(self, model: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Step:
+        """Run a network, or what stands for it, in this run's precision; the loss is differentiable."""
+        with devices.autocast(self.device, self.config.precision):
+            outputs = model(inputs)
+        outputs = outputs if outputs.dtype == torch.float64 else outputs.float()
         right = correct(outputs.detach(), targets)
-        return loss.detach(), right.sum() if right is not None else torch.zeros((), device=self.device)
+        loss = self.per_example(outputs, targets).mean()
+        return loss, right.sum() if right is not None else torch.zeros((), dtype=torch.int64, device=self.device)
+
+    def update(self) -> None:
+        """Move the parameters by their gradients."""
+        self.optimizer.step()
 
     @contextmanager
     def _seeded(self, what: str, epoch: int) -> Iterator[None]:
@@ -227,6 +253,7 @@ class Trainer:
     def _record(self) -> Run:
         h = self.history
         provenance = {"name": self.config.name, "ended_early": h.ended, "best_epoch": h.best_epoch}
+        provenance["method"] = self.method
         made = environment(devices.describe(self.device))
         return h.run(recipe=self.recipe, environment=made, provenance=provenance)
 
@@ -241,8 +268,8 @@ class Trainer:
             return
         if self.history.best_epoch == self.history.epochs:
             self._save(best)
-        state: dict[str, Any] = {"history": self.history.state(), "threads": self.threads}
-        if not self._finished:
+        state: dict[str, Any] = {"history": self.history.state(), "threads": self.threads, "method": self.method}
+        if not self.finished:
             state["optimizer"] = self.optimizer.state_dict()
         self._save(last, state)
 
