@@ -20,5 +20,6 @@ BN_PLACEMENTS: tuple[str, ...] = get_args(BnPlacement)
 OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 
+FUSE = ("auto", "on", "off")
 VARIANTS = ("vgg", "vgg_bn", "vgg_dropout", "vgg_dropout_bn", "vgg_light", "vgg_light_bn")
 LEARNING_RATES = (1e-4, 5e-4, 1e-3, 3e-3)

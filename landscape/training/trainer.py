@@ -74,6 +74,7 @@ class Trainer:
         history: Values of the finished epochs.
         threads: CPU threads; a continued run keeps those that it was begun with.
         method: How steps are made, as ``landscape.training.fused`` names it; a continued run keeps that too.
+        company: Names of the runs that are trained together with it, its own among them.
     """
 
     config: TrainConfig
@@ -82,6 +83,7 @@ class Trainer:
     history: History = field(default_factory=History)
     threads: int = field(default_factory=torch.get_num_threads)
     method: str = "separate"
+    company: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Build network and optimiser."""
@@ -148,7 +150,7 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
         self.history = History.of(state["history"])
         self.threads = int(state["threads"])
-        self.method = str(state.get("method", self.method))
+        self.method, self.company = state.get("method", self.method), tuple(state.get("company", ()))
 
     @property
     def finished(self) -> bool:
@@ -253,7 +255,7 @@ class Trainer:
     def _record(self) -> Run:
         h = self.history
         provenance = {"name": self.config.name, "ended_early": h.ended, "best_epoch": h.best_epoch}
-        provenance["method"] = self.method
+        provenance |= {"method": self.method, "together": list(self.company)}
         made = environment(devices.describe(self.device))
         return h.run(recipe=self.recipe, environment=made, provenance=provenance)
 
@@ -268,7 +270,8 @@ class Trainer:
             return
         if self.history.best_epoch == self.history.epochs:
             self._save(best)
-        state: dict[str, Any] = {"history": self.history.state(), "threads": self.threads, "method": self.method}
+        state: dict[str, Any] = {"history": self.history.state(), "threads": self.threads}
+        state |= {"method": self.method, "company": list(self.company)}
         if not self.finished:
             state["optimizer"] = self.optimizer.state_dict()
         self._save(last, state)
