@@ -137,7 +137,7 @@ class Ours:
         trainer = Trainer(self.config, self.data, silent)
         synchronize(trainer.device)
         begun = Clock.now()
-        with devices.kept_memory(trainer.device):
+        with trainer.prepared():
             run = trainer.run()
         return Epoch(Clock.now() - begun, run.loss.tolist(), float(run.val_loss[-1]))
 

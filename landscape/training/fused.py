@@ -11,13 +11,12 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from landscape import devices
 from landscape.progress import Report, silent
 from landscape.records import Run
 from landscape.training.config import TrainConfig
@@ -54,7 +53,8 @@ def train_together(
         ResumeError: A stored run was made with other settings.
     """
     trainers = [Trainer(c, data, r) for c, r in zip(configs, reports or [silent] * len(configs), strict=True)]
-    records = {t.config.name: run for t in trainers if (run := t.stored()) is not None and t.is_finished(run)}
+    found = {trainer.config.name: trainer.stored() for trainer in trainers}
+    records = {t.config.name: r for t in trainers if (r := found[t.config.name]) is not None and t.is_finished(r)}
     for trainer in trainers:
         trainer.resume()
     left = [t for t in trainers if t.config.name not in records]
@@ -64,9 +64,11 @@ def train_together(
         method = runs[0].method if any(t.history.epochs for t in company) else choose(runs, data, fuse)
         for run in runs:
             run.method, run.company = method, tuple(t.config.name for t in company)
-        with devices.threads(runs[0].threads), devices.kept_memory(runs[0].device):
-            found = _stacked(company, runs) if method == "stacked" else [_alone(run) for run in runs]
-        records |= {run.config.name: record for run, record in zip(runs, found, strict=True)}
+        with ExitStack() as ready:
+            for trainer in company:
+                ready.enter_context(trainer.prepared())
+            made = _stacked(company, runs) if method == "stacked" else [_alone(run) for run in runs]
+        records |= {run.config.name: record for run, record in zip(runs, made, strict=True)}
         left = [t for t in left if t not in runs]
     return [records[c.name] for c in configs]
 

@@ -78,7 +78,7 @@ class Stack:
         first = self.members[0]
         inputs, targets, shared = self._batches(asked)
 
-        def one(parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], x: Tensor, y: Tensor) -> Step:
+        def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Step:
             return first.judge(lambda images: functional_call(first.model, (parameters, buffers), (images,)), x, y)
 
         data = None if shared else 0

@@ -30,6 +30,7 @@ from landscape.training.data import TrainingData
 from landscape.training.evaluate import evaluate
 from landscape.training.history import History
 from landscape.training.lockstep import Step, Steps, lockstep
+from landscape.training.small_maps import dense_small_maps
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
@@ -59,7 +60,7 @@ def train(config: TrainConfig, *, progress: Report | None = None, data: Training
     if stored is not None and trainer.is_finished(stored):
         return stored
     trainer.resume()
-    with devices.threads(trainer.threads), devices.kept_memory(trainer.device):
+    with trainer.prepared():
         return trainer.run()
 
 
@@ -156,6 +157,13 @@ class Trainer:
     def finished(self) -> bool:
         """Whether no epoch is left to train."""
         return self.history.ended or self.history.epochs >= self.config.epochs
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Make the process and the network ready for quick steps; all is put back."""
+        quick = devices.kept_memory(self.device), dense_small_maps(self.model)
+        with devices.threads(self.threads), quick[0], quick[1]:
+            yield
 
     def run(self) -> Run:
         """Train the epochs that are left.

@@ -131,7 +131,7 @@ def seconds_per_step(config: TrainConfig, data: TrainingData, *, steps: int = 2)
     rows = torch.arange(min(config.batch_size, len(data.train)), device=trainer.device)
     trainer.model.train()
     started = 0.0
-    with torch.random.fork_rng(devices=[trainer.device] if trainer.device.type == "cuda" else []):
+    with trainer.prepared(), torch.random.fork_rng(devices=[trainer.device] if trainer.device.type == "cuda" else []):
         for step in range(steps + 1):
             if step == 1:
                 started = time.perf_counter()

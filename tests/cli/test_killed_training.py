@@ -15,24 +15,23 @@ from landscape import atomic, load, load_checkpoint
 from landscape.engines import usable_cores
 
 # with as many workers as cores each has one thread, as the call in this process has; then all agree in every bit
-WAYS = {"serial": (), "processes": ("--engine", f"processes:{usable_cores()}"), "fused": ("--fuse", "on")}
+WAYS = {"processes": ("--engine", f"processes:{usable_cores()}"), "fused": ("--fuse", "on")}
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals and limits of POSIX")
 
 
-@pytest.fixture(params=list(WAYS))
-def way(request):
-    return WAYS[request.param]
-
-
 @pytest.fixture
-def undisturbed(trained, landscape, variants, way, place):
+def undisturbed(trained, landscape, variants, place):
     """What the command writes when nothing happens; stacked runs differ from single ones in their last bits."""
-    if way != WAYS["fused"]:
-        return trained
-    landscape("train-variants", *variants, *way, "--out", "undisturbed", "--quiet")
-    return place / "undisturbed"
+
+    def written(way):
+        if way == "processes":
+            return trained
+        landscape("train-variants", *variants, *WAYS[way], "--out", "undisturbed", "--quiet")
+        return place / "undisturbed"
+
+    return written
 
 
 def started(*words, **options):
@@ -66,23 +65,26 @@ def files(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("way", "number"), [("processes", signal.SIGKILL), ("processes", signal.SIGINT), ("fused", signal.SIGKILL)]
+)
 def test_stopped_in_mid_run_and_continued(landscape, variants, way, place, *, undisturbed, number):
     out = place / "out"
-    with started(*variants, *way) as child:
+    with started(*variants, *WAYS[way]) as child:
         said = stop_when(lambda: any(out.glob("checkpoints/*-last.pth")), child, number)
     if number == signal.SIGINT:
         assert child.returncode == 130
         assert "the same command again to continue" in said
     assert not (out / "bands.h5").exists()
-    landscape("train-variants", *variants, *way, "--out", "out", "--quiet")
-    assert_same(out, undisturbed)
+    landscape("train-variants", *variants, *WAYS[way], "--out", "out", "--quiet")
+    assert_same(out, undisturbed(way))
 
 
-def test_a_file_that_cannot_grow_is_said_and_the_run_continued(landscape, variants, undisturbed, way, place):
-    """The system refuses the first checkpoint, in a worker where there are some."""
+def test_a_file_that_cannot_grow_is_said_and_the_run_continued(landscape, variants, trained, place):
+    """The system refuses the first checkpoint, in a worker."""
+    way = "processes"
     limit = 300_000  # bytes: more than a record, less than a checkpoint
-    begun = started(*variants, *way, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    begun = started(*variants, *WAYS[way], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     with begun as child:
         said = child.communicate(timeout=120)[1]
     assert child.returncode == 1
@@ -90,8 +92,8 @@ def test_a_file_that_cannot_grow_is_said_and_the_run_continued(landscape, varian
     assert os.strerror(errno.EFBIG) in said
     assert "give the same command again" in said
     assert not list(place.rglob("*.partial"))
-    landscape("train-variants", *variants, *way, "--out", "out", "--quiet")
-    assert_same(place / "out", undisturbed)
+    landscape("train-variants", *variants, *WAYS[way], "--out", "out", "--quiet")
+    assert_same(place / "out", trained)
 
 
 def test_a_full_disk_at_any_write_loses_no_finished_run(run_any, variants, trained, place, monkeypatch):
