@@ -23,5 +23,6 @@ SCHEDULERS: tuple[str, ...] = get_args(Scheduler)
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 AUGMENTATIONS = ("flip", "crop", "autoaugment", "noise")
 
+FUSE = ("auto", "on", "off")
 VARIANTS = ("vgg", "vgg_bn", "vgg_dropout", "vgg_dropout_bn", "vgg_light", "vgg_light_bn")
 LEARNING_RATES = (1e-4, 5e-4, 1e-3, 3e-3)

@@ -122,7 +122,7 @@ def engine_option(function: F) -> F:
         "--engine",
         default="serial",
         show_default=True,
-        help="Where work is executed: serial; for surfaces also processes[:N], N workers on the CPU's cores.",
+        help="Where work is executed: serial, or processes[:N], N workers on the CPU's cores.",
     )(function)
 
 

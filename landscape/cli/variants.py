@@ -11,7 +11,7 @@ from landscape.cli.options import FILE, command_line, data_options, engine_optio
 from landscape.cli.progress import shown
 from landscape.cli.types import CommaList, Positive
 from landscape.progress import Progress
-from landscape.words import BN_PLACEMENTS, INITS, LEARNING_RATES, OPTIMIZERS, VARIANTS
+from landscape.words import BN_PLACEMENTS, FUSE, INITS, LEARNING_RATES, OPTIMIZERS, VARIANTS
 
 
 @click.command("train-variants", short_help="Train networks over learning rates, draw loss bands.")
@@ -44,6 +44,13 @@ from landscape.words import BN_PLACEMENTS, INITS, LEARNING_RATES, OPTIMIZERS, VA
 @machine_options
 @engine_option
 @click.option(
+    "--fuse",
+    type=click.Choice(FUSE),
+    default="auto",
+    show_default=True,
+    help="Train the learning rates of a network in one pass; auto tries it on a GPU.",
+)
+@click.option(
     "--out",
     type=FILE,
     default=Path("results/variants"),
@@ -73,7 +80,7 @@ def train_variants(out: Path, quiet: bool, standalone: bool, **options: Any) -> 
     data = DataOptions(**{name: options.pop(name) for name in names})
     network = {name: options.pop(name) for name in ("init", "bn_placement", "conv_bias")}
     network = {name: value for name, value in network.items() if value is not None}  # one's own may not take them
-    members = {name: options.pop(name) for name in ("variants", "learning_rates", "seeds", "engine")}
+    members = {name: options.pop(name) for name in ("variants", "learning_rates", "seeds", "engine", "fuse")}
     shared = TrainConfig(data=data, model_options=network, out=out, **options)
     config = VariantsConfig(**members, shared=shared)
 

@@ -3,8 +3,9 @@
 import inspect
 
 from landscape.engines import processes as _processes  # noqa: F401 - registers itself
-from landscape.engines import serial as _serial  # noqa: F401 - registers itself
 from landscape.engines.base import ENGINES, Engine, EngineError, Task
+from landscape.engines.cores import usable_cores
+from landscape.engines.serial import SerialEngine
 from landscape.errors import UsageError
 
 
@@ -30,4 +31,4 @@ def get(name: str) -> Engine:
     return engine
 
 
-__all__ = ["ENGINES", "Engine", "EngineError", "Task", "get"]
+__all__ = ["ENGINES", "Engine", "EngineError", "SerialEngine", "Task", "get", "usable_cores"]

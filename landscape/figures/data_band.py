@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -172,13 +172,13 @@ def thin(x: FloatArray, y: FloatArray, *, most: int = MOST_POINTS) -> tuple[Floa
 
 
 def band_panels(
-    bands: VariantBands, *, seed: int, show: Show = "mean", members: Members = "all"
+    bands: VariantBands, *, seed: int | None, show: Show = "mean", members: Members = "all"
 ) -> tuple[BandPanel, ...]:
     """Prepare the panels of a comparison.
 
     Args:
         bands: All runs.
-        seed: The seed that is shown.
+        seed: The seed that is shown; None lays the bands of all seeds over one another.
         show: Training loss with a running mean, as it is, or validation loss or accuracy by epoch.
         members: A band over all learning rates, or over those that survived in both networks.
 
@@ -189,15 +189,27 @@ def band_panels(
     panels = []
     for panel in find_panels([str(name) for name in bands.variant]):
         rates = shared[panel.name] if members == "shared" and len(panel.variants) == 2 else None
-        found = [_curves(bands, panel, name, seed=seed, show=show, rates=rates) for name in panel.variants]
+        seeds = [int(s) for s in bands.seed] if seed is None else [seed]
+        places = [(name, s) for name in panel.variants for s in seeds]
+        found = [_curves(bands, panel, name, seed=s, show=show, rates=rates) for name, s in places]
+        if seed is None:
+            found = [
+                c and replace(c, variant=f"{name} (seed {s})", faint=None)
+                for c, (name, s) in zip(found, places, strict=True)
+            ]
         networks = tuple(curves for curves in found if curves is not None)
         if networks:
             window = default_window(len(bands.step)) if show == "mean" else 0
             points = len(bands.step) if show in {"mean", "raw"} else len(bands.epoch)
             panels.append(
-                BandPanel(f"{panel.name} · {' and '.join(n.variant for n in networks)}", networks, window, points)
+                BandPanel(f"{panel.name} · {' and '.join(_there(panel, networks))}", networks, window, points)
             )
     return tuple(panels)
+
+
+def _there(panel: Panel, networks: Sequence[BandCurves]) -> list[str]:
+    sides = {network.with_bn for network in networks}
+    return [name for name in panel.variants if (name == panel.with_bn) in sides]
 
 
 def _curves(

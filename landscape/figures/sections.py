@@ -186,7 +186,8 @@ def band_section(bands: VariantBands, *, title: str | None = None) -> Section:
     if any(len(c.learning_rates) > 1 for c in found) and any(c.left_out for c in found if c.ratios):
         controls.append(MEMBERS)
     if len(bands.seed) > 1:
-        controls.append(Control("seed", "Seed", tuple((str(int(seed)), str(int(seed))) for seed in bands.seed)))
+        single = tuple((str(int(seed)), str(int(seed))) for seed in bands.seed)
+        controls.append(Control("seed", "Seed", (*single, ("all", "all seeds"))))
     return Section(
         title=band_title(bands) if title is None else title,
         finding=band_summary(bands),
@@ -201,15 +202,16 @@ def band_section(bands: VariantBands, *, title: str | None = None) -> Section:
 
 
 def _band_views(bands: VariantBands, controls: Sequence[Control]) -> dict[tuple[str, ...], Drawing]:
-    prepared: dict[tuple[int, str, str], tuple[BandPanel, ...]] = {}
+    prepared: dict[tuple[str, str, str], tuple[BandPanel, ...]] = {}
     views = {}
     for values in itertools.product(*([value for value, _ in c.options] for c in controls)):
         state = dict(zip([c.name for c in controls], values, strict=True))
         show = cast("Show", state["show"])
         members = cast("Members", state.get("over", "all"))
-        key = (int(state.get("seed", bands.seed[0])), show, members)
+        key = (state.get("seed", str(int(bands.seed[0]))), show, members)
         if key not in prepared:
-            prepared[key] = band_panels(bands, seed=key[0], show=show, members=members)
+            seed = None if key[0] == "all" else int(key[0])
+            prepared[key] = band_panels(bands, seed=seed, show=show, members=members)
         scale, runs = cast("Scale", state["scale"]), cast('Literal["hide", "show"]', state["runs"])
         views[values] = draw_bands(prepared[key], show=show, scale=scale, runs=runs)
     return views

@@ -154,7 +154,7 @@ def band_table(bands: VariantBands) -> Table:
 
 
 def _rows(found: Comparison, windows: int) -> list[tuple[str, ...]]:
-    rows = [(raw.variant, str(raw.seed), _rates(raw), *_gap_cells(raw.gap)) for raw in found.raw]
+    rows = [row for variant in found.panel.variants for row in _network_rows(found, variant)]
     name = f"{found.panel.name}: without / with BN"
     if not found.ratios:
         both = found.panel.without is not None and found.panel.with_bn is not None
@@ -165,8 +165,17 @@ def _rows(found: Comparison, windows: int) -> list[tuple[str, ...]]:
         numbers = [ratio_text(v) for v in (ratio.mean, ratio.median, *ratio.windows)]
         rows.append((name, str(ratio.seed), rates, *numbers, _steps(ratio.without)))
     if len(found.ratios) > 1:
-        spreads = [ratio_text(m, sd) for m, sd in (found.mean, found.median)]
-        rows.append((name, "all", rates, *spreads, *["" for _ in range(windows + 1)]))
+        spreads = [ratio_text(m, sd) for m, sd in (found.mean, found.median, *found.windows)]
+        rows.append((name, "all", rates, *spreads, ""))
+    return rows
+
+
+def _network_rows(found: Comparison, variant: str) -> list[tuple[str, ...]]:
+    own = [raw for raw in found.raw if raw.variant == variant]
+    rows = [(variant, str(raw.seed), _rates(raw), *_gap_cells(raw.gap)) for raw in own]
+    if len(own) > 1:
+        spreads = [f"{number(m, 3)} ± {number(sd, 2)}" for m, sd in found.gaps(variant)]
+        rows.append((variant, "all", "", *spreads, ""))
     return rows
 
 

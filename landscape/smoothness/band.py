@@ -19,6 +19,8 @@ from landscape.records import LossBand, Run
 from landscape.records.base import FloatArray, IntArray
 
 _EDGES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # early training changes fastest, so it gets the shorter windows
+_COURSE = (0, 300, 1_000, 2_000, 4_000, 6_000)  # windows of the course's figure, of 20 epochs of 352 to 391 steps
+_COURSE_STEPS = (7_000, 7_900)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +180,7 @@ def default_window(steps: int) -> int:
 def band_gap(band: LossBand) -> BandGap:
     """Measure the width of a band.
 
-    Windows are the first tenth of the steps, up to a quarter, a half, three quarters, and the end; with few steps
-    those that would be empty are left out.
+    Its windows are those of ``window_edges``.
 
     Args:
         band: A band over one or more members; of a single member the width is zero.
@@ -201,12 +202,17 @@ def band_gap(band: LossBand) -> BandGap:
 def window_edges(count: int) -> IntArray:
     """Divide training into windows: a tenth, up to a quarter, a half, three quarters, and the end.
 
+    Runs as long as those of the course (20 epochs of CIFAR-10 in batches of 128) get the windows in which its bands
+    were published: up to 300, 1,000, 2,000, 4,000, 6,000 steps, and the end.
+
     Args:
-        count: Number of steps or probes.
+        count: Number of steps.
 
     Returns:
         Positions where windows begin, and the end; with few steps those that would be empty are left out.
     """
+    if _COURSE_STEPS[0] <= count <= _COURSE_STEPS[1]:
+        return np.array([*_COURSE, count], dtype=np.int64)
     return np.unique(np.round(np.array(_EDGES) * count).astype(np.int64))
 
 

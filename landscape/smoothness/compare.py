@@ -123,6 +123,24 @@ class Comparison:
         return spread([ratio.median for ratio in self.ratios])
 
     @property
+    def windows(self) -> tuple[tuple[float, float], ...]:
+        """As ``mean``, window by window."""
+        return tuple(spread(list(values)) for values in zip(*(ratio.windows for ratio in self.ratios), strict=True))
+
+    def gaps(self, variant: str) -> tuple[tuple[float, float], ...]:
+        """Spread over seeds of a network's raw band: of its mean gap, its median gap, and its gap in each window.
+
+        Args:
+            variant: The network.
+
+        Returns:
+            Mean over seeds and sample standard deviation of each.
+        """
+        own = [raw.gap for raw in self.raw if raw.variant == variant]
+        rows = [(gap.mean, gap.median, *(window.mean for window in gap.windows)) for gap in own]
+        return tuple(spread(list(values)) for values in zip(*rows, strict=True))
+
+    @property
     def caution(self) -> str:
         """Why these numbers carry no claim; empty where seeds and epochs suffice."""
         return caution(len(self.ratios), self.epochs)

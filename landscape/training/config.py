@@ -16,7 +16,7 @@ from landscape.errors import UsageError
 from landscape.registry import unknown
 from landscape.training.clipping import clip_from
 from landscape.training.schedules import settled
-from landscape.words import LEARNING_RATES, OPTIMIZERS, VARIANTS
+from landscape.words import FUSE, LEARNING_RATES, OPTIMIZERS, VARIANTS
 
 _NUMBERS = {"learning_rate": float, "seed": int, "epochs": int, "batch_size": int, "weight_decay": float}
 _LATER = {"scheduler": "none", "grad_clip": None, "early_stop": None, "augment": (), "val_every": None}
@@ -151,7 +151,9 @@ class VariantsConfig:
         seeds: Seeds; each gives a band of its own.
         shared: All other settings. Its model, learning rate and seed are replaced. A variant is given those of its
             model options that it takes.
-        engine: Where runs are executed: ``serial``.
+        engine: Where runs are executed: ``serial``, or ``processes:N`` with N at a time.
+        fuse: Whether runs of one network are trained in one pass: ``auto`` where that is the quickest (it is tried on
+            a CUDA device), ``on`` or ``off``.
 
     Raises:
         UsageError: A list is empty or names something twice.
@@ -162,9 +164,12 @@ class VariantsConfig:
     seeds: tuple[int, ...] = (0,)
     shared: TrainConfig = field(default_factory=lambda: TrainConfig(out=Path("results/variants")))
     engine: str = "serial"
+    fuse: str = "auto"
 
     def __post_init__(self) -> None:
         """Check the lists."""
+        if self.fuse not in FUSE:
+            raise UsageError(unknown("choice of fuse", self.fuse, list(FUSE)))
         for what in ("variants", "learning_rates", "seeds"):
             values = getattr(self, what)
             if not values or len(set(values)) < len(values):

@@ -7,8 +7,8 @@ are collected there, and the host waits once per epoch.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,10 +18,9 @@ from torch import Tensor
 
 from landscape import devices, losses, models
 from landscape.datasets import ArrayDataset, Augmentation, Augmented
-from landscape.environment import environment
 from landscape.progress import Report, silent
 from landscape.records import Measurement, Run
-from landscape.storage import load_checkpoint, save, save_checkpoint, stored_record
+from landscape.storage import load_checkpoint, stored_record
 from landscape.surface.session import correct
 from landscape.training.clipping import clip_from
 from landscape.training.config import TrainConfig
@@ -29,11 +28,14 @@ from landscape.training.data import TrainingData
 from landscape.training.evaluate import evaluate
 from landscape.training.fit import check_fit
 from landscape.training.history import History
+from landscape.training.keeping import record_of, write_checkpoint, write_checkpoints, write_record
+from landscape.training.lockstep import Step, Steps, lockstep
 from landscape.training.observing import Moment, Observer, shown
 from landscape.training.optimizers import build_optimizer
 from landscape.training.recipe import network_options, recipe_of
 from landscape.training.schedules import Scheduler
 from landscape.training.seeding import key, permutation, seeded
+from landscape.training.small_maps import dense_small_maps
 from landscape.training.stopping import epochs_waited
 from landscape.training.telling import step_teller
 from landscape.training.tensorboard import Board
@@ -70,7 +72,7 @@ def train(
     check_fit(trainer.model, data.train, trainer.per_example)
     trainer.resume()
     trainer.begin(len(trainer.history.loss))
-    with devices.threads(trainer.threads):
+    with trainer.prepared():
         return trainer.run()
 
 
@@ -86,6 +88,8 @@ class Trainer:
         threads: CPU threads; a continued run keeps those that it was begun with.
         observers: Shown the steps that they want to see.
         updates: Optimiser updates made so far.
+        method: How steps are made, as ``landscape.training.fused`` names it; a continued run keeps that too.
+        company: Names of the runs that are trained together with it, its own among them.
     """
 
     config: TrainConfig
@@ -95,12 +99,14 @@ class Trainer:
     threads: int = field(default_factory=torch.get_num_threads)
     observers: Sequence[Observer] = ()
     updates: int = 0
+    method: str = "separate"
+    company: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Build network and optimiser."""
         self.device = devices.resolve(self.config.device)
         with seeded(self.device, self.config.seed, "init", 0):
-            model = models.build(self.config.model, **self._options())
+            model = models.build(self.config.model, **self.options)
         self.model = model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.steps_per_epoch = self.data.steps(self.config, self.model)
         self._loss_name, self.per_example = losses.resolve(self.config.loss)
@@ -120,7 +126,9 @@ class Trainer:
             return self.data.train
         return Augmented(self.data.train, self._augmentation, key(self.config.seed, "augment", epoch))
 
-    def _options(self) -> dict[str, Any]:
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the network."""
         return network_options(self.config, self.data)
 
     @cached_property
@@ -152,6 +160,7 @@ class Trainer:
             self.scheduler.load(state["scheduler"])
         self.history = History.of(state["history"])
         self.threads = int(state["threads"])
+        self.method, self.company = state.get("method", self.method), tuple(state.get("company", ()))
 
     def begin(self, updates: int) -> None:
         """Tell the observers, and count the steps, from where the run stands."""
@@ -160,7 +169,7 @@ class Trainer:
             observer.begin(self.recipe, updates)
 
     @property
-    def _stopped(self) -> bool:
+    def stopped(self) -> bool:
         """Whether the validation loss has not fallen for as many epochs as early stopping waits."""
         patience = self.config.early_stop
         return patience is not None and epochs_waited(self.history.val_loss) >= patience
@@ -168,7 +177,14 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether no epoch is left to train."""
-        return self.history.ended or self._stopped or self.history.epochs >= self.config.epochs
+        return self.history.ended or self.stopped or self.history.epochs >= self.config.epochs
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Make the process and the network ready for quick steps; all is put back."""
+        quick = devices.kept_memory(self.device), dense_small_maps(self.model)
+        with devices.threads(self.threads), quick[0], quick[1]:
+            yield
 
     def run(self) -> Run:
         """Train the epochs that are left.
@@ -176,10 +192,14 @@ class Trainer:
         Returns:
             The record.
         """
+        return lockstep([self], lambda asked: [self.step(rows) for rows in asked if rows is not None])[0]
+
+    def stepping(self) -> Steps:
+        """Train the epochs that are left; the caller makes the steps, see ``landscape.training.lockstep``."""
         tell, board = self._teller(), self._board()
         while not self.finished:
             validations = len(self.history.val_steps)
-            step_losses, accuracy = self._epoch(self.history.epochs, tell)
+            step_losses, accuracy = yield from self._epoch(self.history.epochs, tell)
             value = self._validated()
             best = value.accuracy > self.history.best_accuracy
             self._take_in(step_losses, accuracy, value)
@@ -188,12 +208,12 @@ class Trainer:
                 board.epoch_done(validations)
             for observer in self.observers:
                 observer.epoch_ended()
-            self._write_checkpoints(best)
-            self._write_record()
+            write_checkpoints(self, best=best)
+            write_record(self)
         if board is not None:
             board.close()
-        self._write_record()  # a run killed between its last checkpoint and its record has nothing left to train
-        return self._record()
+        write_record(self)  # a run killed between its last checkpoint and its record has nothing left to train
+        return record_of(self)
 
     def _take_in(self, step_losses: Tensor, accuracy: float, value: Measurement) -> None:
         train, h = self.data.train, self.history
@@ -210,7 +230,7 @@ class Trainer:
         """Validate within an epoch, and keep the network if it is the best so far."""
         value = self._validated()
         if value.accuracy > self.history.best_accuracy:
-            self._save("best", step, value)
+            write_checkpoint(self, "best", step, value)
         self.history.add_at_step(step, value)
 
     def _board(self) -> Board | None:
@@ -222,7 +242,7 @@ class Trainer:
         c = self.config
         return step_teller(self.report, self.history, name=c.name, steps=self.steps_per_epoch, epochs=c.epochs)
 
-    def _epoch(self, epoch: int, tell: Callable[[int], None]) -> tuple[Tensor, float]:
+    def _epoch(self, epoch: int, tell: Callable[[int], None]) -> Generator[Tensor, Step, tuple[Tensor, float]]:
         """Train an epoch; return its step losses, and its accuracy on the images as they were trained on."""
         step_losses = torch.empty(self.steps_per_epoch, device=self.device)
         hits = torch.zeros((), dtype=torch.int64, device=self.device)
@@ -234,7 +254,7 @@ class Trainer:
         with seeded(self.device, self.config.seed, "dropout", epoch):
             for step, rows in enumerate(torch.split(order, self.config.batch_size)[: self.steps_per_epoch]):
                 self._rates.append(self.scheduler.rate)
-                step_losses[step], right = self.step(rows)
+                step_losses[step], right = yield rows
                 self.scheduler.step_done()
                 hits += right
                 seen += len(rows)
@@ -243,7 +263,7 @@ class Trainer:
                     self._validate_at(before + step + 1)  # the epoch's last step is validated after the epoch
         return step_losses, float(hits) / seen
 
-    def step(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, rows: Tensor) -> Step:
         """Make one update.
 
         Args:
@@ -254,20 +274,27 @@ class Trainer:
         """
         inputs, targets = self.batch(rows)
         with shown(self.observers, Moment(self.updates, self.model, inputs, targets)):
-            outputs, loss = self._forward_and_update(inputs, targets)
+            made = self.learn(inputs, targets)
         self.updates += 1
-        right = correct(outputs, targets)
-        return loss, right.sum() if right is not None else torch.zeros((), device=self.device)
+        return made
 
-    def _forward_and_update(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def learn(self, inputs: Tensor, targets: Tensor) -> Step:
+        """Make one update on a mini-batch that ``batch`` prepared."""
         self.optimizer.zero_grad(set_to_none=True)
         with devices.exact_products(self.config.precision):
-            with devices.autocast(self.device, self.config.precision):
-                outputs = self.model(inputs)
-            loss = self.per_example(outputs.float(), targets).mean()
+            loss, right = self.judge(self.model, inputs, targets)
             loss.backward()  # type: ignore[no-untyped-call]
         self.update()
-        return outputs.detach(), loss.detach()
+        return loss.detach(), right
+
+    def judge(self, model: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Step:
+        """Run a network, or what stands for it, in this run's precision; the loss is differentiable."""
+        with devices.autocast(self.device, self.config.precision):
+            outputs = model(inputs)
+        outputs = outputs if outputs.dtype == torch.float64 else outputs.float()
+        right = correct(outputs.detach(), targets)
+        loss = self.per_example(outputs, targets).mean()
+        return loss, right.sum() if right is not None else torch.zeros((), dtype=torch.int64, device=self.device)
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Prepare a mini-batch as this epoch has it: inputs, channels last, and targets."""
@@ -279,48 +306,3 @@ class Trainer:
         if self._clip is not None:
             self._clip(self.model.parameters())
         self.optimizer.step()
-
-    def _record(self) -> Run:
-        h = self.history
-        early = self._stopped and h.epochs < self.config.epochs
-        provenance = {"name": self.config.name, "ended_early": h.ended or early, "best_epoch": h.best_epoch}
-        if self.config.early_stop is not None:
-            provenance["stopped_by_validation_loss"] = early
-        made = environment(devices.describe(self.device))
-        return h.run(recipe=self.recipe, environment=made, provenance=provenance)
-
-    def _write_record(self) -> None:
-        if self.config.run_path is not None:
-            save(self._record(), self.config.run_path)
-
-    def _write_checkpoints(self, best: bool) -> None:
-        """The best first, then the last, which a run is continued from: an epoch counts once that is on disk."""
-        if self.config.out is None:
-            return
-        h = self.history
-        value = Measurement(h.val_loss[-1], math.nan, h.val_accuracy[-1], len(self.data.validation))
-        if best:
-            self._save("best", len(h.loss), value)
-        state: dict[str, Any] = {"history": h.state(), "threads": self.threads}
-        if not self.finished:
-            state["optimizer"] = self.optimizer.state_dict()
-            if (schedule := self.scheduler.state()) is not None:
-                state["scheduler"] = schedule
-        self._save("last", len(h.loss), value, state)
-
-    def _save(self, which: str, step: int, value: Measurement, training: dict[str, Any] | None = None) -> None:
-        c, path = self.config, self.config.checkpoint_path(which)
-        if path is None:
-            return
-        meta = {
-            "data": self.data.train.describe(),
-            "kept": "highest validation accuracy" if which == "best" else "last epoch",
-            "epoch": self.history.epochs,
-            "step": step,
-            "val_loss": value.loss,
-            "val_accuracy": value.accuracy,
-            "run": c.name,
-            "recipe": self.recipe,
-        }
-        options = models.lasting(c.model, self._options())
-        save_checkpoint(path, self.model, model_name=c.model, model_options=options, meta=meta, training=training)

@@ -1,7 +1,8 @@
-"""Every variant x learning rate x seed, one run after the other, and the runs as one labelled array."""
+"""Every variant x learning rate x seed, and the runs as one labelled array."""
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,15 +12,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from landscape import engines
+from landscape import devices, engines
 from landscape.errors import UsageError
-from landscape.progress import Progress, Report, silent
+from landscape.progress import Report, silent
 from landscape.records import Run, VariantBands
 from landscape.records.base import FloatArray
 from landscape.storage import load, load_checkpoint, save_checkpoint
 from landscape.training.config import TrainConfig, VariantsConfig
 from landscape.training.data import TrainingData
-from landscape.training.trainer import Trainer, train
+from landscape.training.fused import groups, train_together
+from landscape.training.ledger import Ledger, Notes
+from landscape.training.trainer import Trainer
 
 _PER_RUN = ("model", "model_options", "learning_rate", "seed", "steps_per_epoch")
 
@@ -34,55 +37,73 @@ def train_variants(config: VariantsConfig, *, progress: Report | None = None) ->
     Returns:
         One record per run, in the order of ``config.runs()``.
     """
-    report, engine = progress or silent, engines.get(config.engine)
-    runs = config.runs()
+    engine, runs = engines.get(config.engine), config.runs()
     data = TrainingData.of(config.shared)
-    networks = {c.model: replace(c, out=None) for c in runs}
     for c in runs:
         if c.run_path is not None and c.run_path.exists():
             Trainer(c, data, silent).stored()  # a run of other settings is refused before any is trained
-    steps = {model: Trainer(c, data, silent).steps_per_epoch for model, c in networks.items()}
+    together = _together(config, runs, data)
+    inside = isinstance(engine, engines.SerialEngine)
+    threads = None if inside else max(1, engines.usable_cores() // engine.workers)
+    with devices.threads(threads):
+        ledger = _ledger(runs, data, progress or silent, workers=min(engine.workers, len(together)))
+    ledger.estimate()
+    found: dict[int, Run] = {}
+    with _listening(ledger, inside=inside) as reporter:
+        task = _Training(data, runs, config.fuse, threads, reporter)
+        for group, records in engine.run(task, together):
+            for number, record in zip(group, records, strict=True):
+                found[number] = record
+                ledger.tell(number, ledger.whole[number], runs[number].name)  # perhaps ended early, or finished before
+    return [found[number] for number in range(len(runs))]
+
+
+def _together(config: VariantsConfig, runs: Sequence[TrainConfig], data: TrainingData) -> list[tuple[int, ...]]:
+    """The runs that are trained at once: an item for an engine each."""
+    fusing = config.fuse == "on" or (config.fuse == "auto" and devices.resolve(config.shared.device).type == "cuda")
+    return [tuple(group) for group in groups(runs, data)] if fusing else [(number,) for number in range(len(runs))]
+
+
+def _ledger(runs: Sequence[TrainConfig], data: TrainingData, report: Report, *, workers: int) -> Ledger:
+    steps = {c.model: Trainer(replace(c, out=None), data, silent).steps_per_epoch for c in runs}
     whole = [c.epochs * steps[c.model] for c in runs]
     left = [_epochs_left(c) * steps[c.model] for c in runs]
     unfinished = {c.model: c for c, n in zip(runs, left, strict=True) if n}
     pace = {model: seconds_per_step(c, data) for model, c in unfinished.items()}
-    ahead = [n * pace.get(c.model, 0.0) for c, n in zip(runs, left, strict=True)]
-    done = sum(whole) - sum(left)
-    report(Progress(done, sum(whole), "step", sum(ahead), "timed a few steps", estimate=True))
+    done = [a - b for a, b in zip(whole, left, strict=True)]
+    return Ledger(report, whole, done, [pace.get(c.model, 0.0) for c in runs], workers)
 
-    def teller(number: int) -> Report:
-        others = sum(whole) - whole[number] - sum(left[number + 1 :])
-        later = sum(ahead[number + 1 :])
 
-        def tell(p: Progress) -> None:
-            nonlocal done
-            done = others + p.done
-            report(Progress(done, sum(whole), "step", p.seconds_left + later, p.detail))
-
-        return tell
-
-    results: dict[int, Run] = {}
-    for (number, run), record in engine.run(_Training(data, teller), enumerate(runs)):
-        results[number] = record
-        if done < sum(whole) - sum(left[number + 1 :]):  # it ended early, or was finished
-            teller(number)(Progress(whole[number], whole[number], "step", 0.0, run.name))
-    return [results[number] for number in range(len(runs))]
+@contextmanager
+def _listening(ledger: Ledger, *, inside: bool) -> Iterator[Callable[[int], Report]]:
+    """Hand out what makes the runs' reporters: inside this process they are called, others leave notes."""
+    if inside:
+        yield ledger.reporter
+        return
+    with tempfile.TemporaryDirectory(prefix="landscape-", ignore_cleanup_errors=True) as folder:
+        notes = Notes(Path(folder))
+        with notes.watched(ledger):
+            yield notes.reporter
 
 
 @dataclass(frozen=True, eq=False)
 class _Training:
-    """What an engine runs: numbered configurations to records, on images that are loaded once."""
+    """What an engine runs: groups of numbered configurations to records, on images that are loaded once."""
 
     data: TrainingData
-    teller: Callable[[int], Report]
+    runs: Sequence[TrainConfig]
+    fuse: str
+    threads: int | None
+    reporter: Callable[[int], Report]
 
     @contextmanager
-    def open(self) -> Iterator[Callable[[tuple[int, TrainConfig]], Run]]:
-        def work(item: tuple[int, TrainConfig]) -> Run:
-            number, run = item
-            return train(run, progress=self.teller(number), data=self.data)
+    def open(self) -> Iterator[Callable[[tuple[int, ...]], list[Run]]]:
+        def work(group: tuple[int, ...]) -> list[Run]:
+            configs, reports = [self.runs[n] for n in group], [self.reporter(n) for n in group]
+            return train_together(configs, data=self.data, fuse=self.fuse, reports=reports)
 
-        yield work
+        with devices.threads(self.threads):
+            yield work
 
 
 def _epochs_left(config: TrainConfig) -> int:
@@ -110,7 +131,7 @@ def seconds_per_step(config: TrainConfig, data: TrainingData, *, steps: int = 2)
     rows = torch.arange(min(config.batch_size, len(data.train)), device=trainer.device)
     trainer.model.train()
     started = 0.0
-    with torch.random.fork_rng(devices=[trainer.device] if trainer.device.type == "cuda" else []):
+    with trainer.prepared(), torch.random.fork_rng(devices=[trainer.device] if trainer.device.type == "cuda" else []):
         for step in range(steps + 1):
             if step == 1:
                 started = time.perf_counter()

@@ -253,3 +253,29 @@ def test_processor_time_needs_one_thread(bench):
 def test_adaptive_error_needs_something_to_compare(bench):
     with pytest.raises(SystemExit):
         bench("adaptive_error").main([])
+
+
+def test_training_beside_a_loop(bench, tmp_path):
+    """Same weights, same batches: the first losses agree; ratios are those of the rounds."""
+    pytest.importorskip("torchvision")
+    arguments = ("--quick", "--networks", "vgg_light_bn", "--dataset", "fashion_mnist_mini", "--threads", "1")
+    found = run(bench("training"), *arguments, "--limit", "60", "--batch-size", "20", tmp_path=tmp_path)
+    contenders = found["networks"]["vgg_light_bn"]["contenders"]
+    assert {entry["steps"] for entry in contenders.values()} == {3}  # 54 images
+    assert contenders["landscape fp32"]["difference_from_loop"] < 1e-3
+    assert contenders["landscape fp32"]["validation_loss"] == pytest.approx(
+        contenders["loop"]["validation_loss"], rel=0.1
+    )
+    assert contenders["loop"]["loop_over_it"]["median"] == 1
+    rounds = [contenders[name]["rounds"] for name in ("loop", "landscape bf16")]
+    ratios = sorted(a / b for a, b in zip(*rounds, strict=True))
+    assert contenders["landscape bf16"]["loop_over_it"]["min"] == pytest.approx(ratios[0], rel=1e-4)
+    assert {t["verdict"] for t in found["targets"]} == {"not measured"}
+
+
+def test_a_whole_band_is_timed(bench, tmp_path):
+    arguments = ("--quick", "--full-band", "--networks", "vgg_light", "--epochs", "1", "--fuse", "on")
+    more = ("--dataset", "fashion_mnist_mini", "--limit", "40", "--threads", "1")
+    band = run(bench("training"), *arguments, *more, tmp_path=tmp_path)["band"]
+    assert (band["runs"], band["epochs"], band["steps"]) == (4, 1, 4)
+    assert set(band["methods"].values()) == {"stacked"}

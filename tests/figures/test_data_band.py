@@ -143,3 +143,16 @@ def test_a_few_large_losses_do_not_flatten_the_rest(make_bands):
     assert drawn.max() == 290
     assert axis_end(panels, "raw", "log") is None
     assert axis_note(panels, "raw", "linear").endswith("the largest loss is 290")
+
+
+def test_all_seeds_lie_over_one_another(make_bands):
+    """A band for every network and seed, each that of its seed alone; one title, two colours."""
+    bands = make_bands(seeds=3)
+    (panel,) = band_panels(bands, seed=None, show="raw")
+    (single,) = band_panels(bands, seed=2, show="raw")
+    assert panel.title == single.title
+    assert [n.variant for n in panel.networks] == [f"{v} (seed {s})" for v in ("vgg", "vgg_bn") for s in range(3)]
+    assert [n.with_bn for n in panel.networks] == [False] * 3 + [True] * 3
+    for network, alone in zip(panel.networks[2::3], single.networks, strict=True):
+        np.testing.assert_array_equal(network.high.y, alone.high.y)
+        np.testing.assert_array_equal(network.low.y, alone.low.y)

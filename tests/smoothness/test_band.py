@@ -20,6 +20,7 @@ from landscape.smoothness import (
     running_mean,
     variant_band,
 )
+from landscape.smoothness.band import window_edges
 
 T = np.arange(40)
 
@@ -183,8 +184,34 @@ def test_ratio_per_seed_and_spread_over_seeds_share_one_set():
     (found,) = compare_bands(make_bands(["vgg", "vgg_bn"], loss))
     assert [r.mean for r in found.ratios] == [2.0, 4.0]
     assert found.mean == (3.0, pytest.approx(math.sqrt(2)))
+    assert found.windows == ((3.0, pytest.approx(math.sqrt(2))),) * 5
     assert found.learning_rates == ("0.0001", "0.0005")
     assert found.caution == ""
+
+
+def test_raw_gaps_have_their_spread_over_seeds_in_every_window():
+    """Gaps 2 and 8 for one network: mean 5, sample standard deviation sqrt(18); the last quarter is wider by 4."""
+    loss = np.zeros((1, 2, 2, 40))
+    loss[0, :, 1] = np.array([2.0, 8.0])[:, None]
+    loss[0, :, 1, 30:] += 4
+    (found,) = compare_bands(make_bands(["vgg"], loss))
+    mean, median, *windows = found.gaps("vgg")
+    assert mean == (6.0, pytest.approx(math.sqrt(18)))
+    assert median == (5.0, pytest.approx(math.sqrt(18)))
+    assert [value for value, _ in windows] == [5, 5, 5, 5, 9]
+
+
+@pytest.mark.parametrize(
+    ("steps", "edges"),
+    [
+        (7_820, [0, 300, 1_000, 2_000, 4_000, 6_000, 7_820]),  # 20 epochs of all images
+        (7_040, [0, 300, 1_000, 2_000, 4_000, 6_000, 7_040]),  # a tenth held out
+        (1_760, [0, 176, 440, 880, 1_320, 1_760]),
+        (3, [0, 1, 2, 3]),
+    ],
+)
+def test_windows_are_those_of_the_published_bands_where_a_run_is_as_long(steps, edges):
+    assert window_edges(steps).tolist() == edges
 
 
 @pytest.mark.parametrize(
