@@ -56,7 +56,7 @@ def test_a_dense_surface_says_nothing_of_it(make_surface):
 
 def test_the_picture_and_the_figure_say_it_too(adaptive, tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr("landscape.figures.draw_matplotlib._title", lambda figure, *texts: said.extend(texts))
+    monkeypatch.setattr("landscape.figures.draw_matplotlib.write_title", lambda figure, *texts: said.extend(texts))
     write_surface_png(tmp_path / "a.png", adaptive())
     words = "12 to 18 of 35 cells measured per plane, the others interpolated · 95 % of them within 2.1 %"
     assert words in said[1]

@@ -6,7 +6,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from landscape.smoothness.measures import gradient_predictiveness, gradient_range, loss_variation
 
 from landscape.errors import UsageError
 from landscape.figures.data import WITH_BN, WITHOUT_BN
@@ -14,6 +13,7 @@ from landscape.figures.data_smoothness import trace_panels
 from landscape.figures.draw_matplotlib_smoothness import traces_image
 from landscape.figures.draw_plotly_smoothness import draw_traces
 from landscape.figures.networks import networks, protocol_differences
+from landscape.smoothness.measures import gradient_predictiveness, gradient_range, loss_variation
 from landscape.smoothness.published import published
 
 
@@ -185,3 +185,9 @@ def test_a_logarithmic_axis_leaves_out_what_it_has_no_place_for(trace):
     line = next(t for t in draw_traces(panels).data if t.get("name") == "vgg")
     assert line["y"][4] is None
     assert panel(panels, "loss").networks[0].low.y[4] == 0.0
+
+
+def test_ticks_stay_readable_over_many_decades(trace):
+    few, many = (trace(values={"loss": np.tile(10.0 ** np.array([0, 0.1, 0.2, top]), (150, 1))}) for top in (1, 12))
+    axes = [draw_traces(trace_panels([t])).layout["yaxis"] for t in (few, many)]
+    assert [axis["dtick"] for axis in axes] == ["D2", 2]
