@@ -206,7 +206,7 @@ def _panel(
         unit = "loss" if not all(t.recipe.get("loss") == "cross_entropy" for net in many for t in net.traces) else unit
     levels = tuple(sorted({net.ceiling for net in many})) if quantity == "beta_smoothness" else ()
     if levels:  # beside the line it would lie on the curves
-        title += f" · dotted: 1 / smallest η = {listed([number(level, 3) for level in levels])}"
+        title += f" · dotted: 1/min η = {listed([number(level, 3) for level in levels])}"
     return TracePanel(quantity, title, unit, scale, curves, levels)
 
 

@@ -151,4 +151,4 @@ def _level(panel: int, level: float) -> dict[str, Any]:
         "y0": level,
         "y1": level,
     }
-    return {"type": "line", "line": line, "layer": "below", **place}
+    return {"type": "line", "line": line, **place}
