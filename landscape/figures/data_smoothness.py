@@ -113,6 +113,13 @@ class TracePanel:
         return [edge.y for edge in (*lines, *(edge for overlay in self.published for edge in overlay.edges))]
 
     @property
+    def decades(self) -> float:
+        """Powers of ten between the smallest and the largest positive value."""
+        values = np.concatenate([np.ones(0), *self._drawn])
+        kept = np.log10(values[np.isfinite(values) & (values > 0)])
+        return float(np.ptp(kept)) if kept.size else 0.0
+
+    @property
     def end(self) -> float | None:
         """Where a linear axis ends when a few values would flatten all others; the values stay in the data."""
         if self.scale == "log" or self.quantity in _NEVER_LOG:
@@ -199,7 +206,7 @@ def _panel(
         unit = "loss" if not all(t.recipe.get("loss") == "cross_entropy" for net in many for t in net.traces) else unit
     levels = tuple(sorted({net.ceiling for net in many})) if quantity == "beta_smoothness" else ()
     if levels:  # beside the line it would lie on the curves
-        title += f" · dotted: 1 / smallest η = {listed([number(level, 3) for level in levels])}"
+        title += f" · dotted: 1/min η = {listed([number(level, 3) for level in levels])}"
     return TracePanel(quantity, title, unit, scale, curves, levels)
 
 

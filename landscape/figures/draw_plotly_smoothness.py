@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -108,9 +109,7 @@ def _layout(panels: Sequence[TracePanel], place: Frame) -> dict[str, Any]:
         across, up = place.domain(i)
         last = i + place.columns >= len(panels)  # nothing below it
         x_title = {"text": "training step" if last or place.columns == 1 else "", "standoff": 6}
-        axis = {"domain": up, "anchor": f"x{_number(i)}", "type": panel.scale, "tickformat": "~g"}
-        if panel.scale == "log":
-            axis["dtick"] = "D2"  # ticks at 1, 2 and 5
+        axis = {"domain": up, "anchor": f"x{_number(i)}", "type": panel.scale, **_ticks(panel)}
         end = panel.end
         if end is not None:
             axis["range"] = [-0.03 * end, end]
@@ -130,6 +129,13 @@ def _layout(panels: Sequence[TracePanel], place: Frame) -> dict[str, Any]:
     return layout
 
 
+def _ticks(panel: TracePanel) -> dict[str, Any]:
+    """Plain numbers; on a logarithmic axis at 1, 2 and 5, or over many decades at some six powers of ten."""
+    if panel.scale == "linear" or panel.decades < 3:
+        return {"tickformat": "~g"} | ({"dtick": "D2"} if panel.scale == "log" else {})
+    return {"dtick": math.ceil(panel.decades / 6), "exponentformat": "power"}
+
+
 def _corner(panel: int, text: str) -> dict[str, Any]:
     place = {"x": 1, "y": 1, "xref": f"x{_number(panel)} domain", "yref": f"y{_number(panel)} domain"}
     return {"text": text, **place, "xanchor": "right", "yanchor": "top", "showarrow": False, "font": {"size": 11}}
@@ -145,4 +151,4 @@ def _level(panel: int, level: float) -> dict[str, Any]:
         "y0": level,
         "y1": level,
     }
-    return {"type": "line", "line": line, "layer": "below", **place}
+    return {"type": "line", "line": line, **place}

@@ -185,3 +185,9 @@ def test_a_logarithmic_axis_leaves_out_what_it_has_no_place_for(trace):
     line = next(t for t in draw_traces(panels).data if t.get("name") == "vgg")
     assert line["y"][4] is None
     assert panel(panels, "loss").networks[0].low.y[4] == 0.0
+
+
+def test_ticks_stay_readable_over_many_decades(trace):
+    few, many = (trace(values={"loss": np.tile(10.0 ** np.array([0, 0.1, 0.2, top]), (150, 1))}) for top in (1, 12))
+    axes = [draw_traces(trace_panels([t])).layout["yaxis"] for t in (few, many)]
+    assert [axis["dtick"] for axis in axes] == ["D2", 2]
