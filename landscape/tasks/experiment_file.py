@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape.errors import UsageError
+from landscape.tasks import experiment_probes as _probes  # noqa: F401 - registers its steps
 from landscape.tasks.experiment_steps import KINDS
 from landscape.tasks.settings import check_keys, known_keys, made
 
