@@ -97,7 +97,7 @@ def test_a_file_that_cannot_grow_is_said_and_the_run_continued(landscape, varian
 
 
 def test_a_full_disk_at_any_write_loses_no_finished_run(run_any, variants, trained, place, monkeypatch):
-    """The disk is full after eight writes of an attempt: of records, checkpoints, the page, the picture."""
+    """The disk is full after six files of an attempt, which are synced twice each."""
     sync, room = atomic._sync, [0]
 
     def full(path):
@@ -110,7 +110,7 @@ def test_a_full_disk_at_any_write_loses_no_finished_run(run_any, variants, train
     ends, done = [], []
     while not ends or ends[-1]:
         assert len(ends) < 30
-        room[0] = 8
+        room[0] = 12
         result = run_any("train-variants", *variants, "--out", "out", "--quiet")
         ends.append(result.exit_code)
         if result.exit_code:

@@ -21,7 +21,7 @@ from landscape.models import base
 from landscape.models.layers import initialize
 from landscape.smoothness import internal_covariate_shift, line_search_probe, probe_training
 from landscape.storage import load
-from landscape.training import TrainConfig, train, trainer
+from landscape.training import TrainConfig, keeping, train, trainer
 from landscape.training.observing import Moment
 
 ETAS = (0.005, 0.01, 0.02, 0.04)
@@ -83,14 +83,14 @@ def test_every_generator_is_where_an_unprobed_run_has_it(config, monkeypatch):
 
     def states(look):
         seen = []
-        update = trainer.Trainer._update
+        update = trainer.Trainer.learn
 
         def noted(self, inputs, targets):
             seen.append(torch.get_rng_state())
             return update(self, inputs, targets)
 
         with monkeypatch.context() as patch:
-            patch.setattr(trainer.Trainer, "_update", noted)
+            patch.setattr(trainer.Trainer, "learn", noted)
             look()
         return torch.stack(seen)
 
@@ -200,7 +200,7 @@ def test_an_interrupted_run_ends_with_the_same_file(whole, tmp_path, stops):
 @pytest.mark.parametrize("epoch", [1, 2, 3])
 def test_a_run_killed_between_its_trace_and_its_checkpoint_repeats_the_epoch(whole, tmp_path, monkeypatch, epoch):
     broken = dataclasses.replace(whole, out=tmp_path / "broken")
-    kept = trainer.save_checkpoint
+    kept = keeping.save_checkpoint
 
     def killed(path, *args, **named):
         if named["meta"]["epoch"] == epoch:
@@ -208,7 +208,7 @@ def test_a_run_killed_between_its_trace_and_its_checkpoint_repeats_the_epoch(who
         kept(path, *args, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save_checkpoint", killed)
+        patch.setattr(keeping, "save_checkpoint", killed)
         with pytest.raises(KeyboardInterrupt):
             probe_training(broken, **SETTINGS)
     assert len(load(trace_file(broken)).step) == {1: 2, 2: 3, 3: 5}[epoch]

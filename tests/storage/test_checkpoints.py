@@ -268,7 +268,10 @@ def test_containers_are_opened_and_prefixes_removed(tmp_path, light, container, 
     found = load_checkpoint(tmp_path / "a.pth")
     assert (found.model_name, found.model_options, found.meta) == ("vgg_light_bn", {}, {})
     assert_same_state(light.state_dict(), found.state_dict)
-    assert found.notes == ("the file does not name its network; its tensors fit vgg_light_bn",)
+    assert found.notes == (
+        "the file does not name its network; its tensors fit vgg_light_bn",
+        "the weights fit vgg_light_bn, vgg_light_noisy_bn, which agree in evaluation mode; took vgg_light_bn",
+    )
     assert_same_state(light.state_dict(), load_checkpoint(tmp_path / "a.pth", models.build("vgg_light_bn")).state_dict)
 
 

@@ -10,6 +10,7 @@ from landscape.errors import CheckpointError, UsageError
 from landscape.storage import load_checkpoint, save_checkpoint
 
 CIFAR = ("cifar10net", "cifar10net_3", "cifar10net_4")
+VGGS = ("vgg", "vgg_light", "vgg_light_bn")  # their twins and relatives: test_recognize.py and test_norms.py
 LENETS = ("net", "net_kaiming", "lenet", "lenet5")
 
 
@@ -29,7 +30,7 @@ def images(name, channels):
 
 
 @pytest.mark.parametrize("foreign", [False, True], ids=["exact", "foreign"])
-@pytest.mark.parametrize("name", [n for n in models.names() if n not in {"vgg_bn", "vgg_dropout", "vgg_dropout_bn"}])
+@pytest.mark.parametrize("name", [n for n in models.names() if not n.startswith(("vgg", "dln")) or n in VGGS])
 def test_every_network_is_recognised_or_refused_as_ambiguous(written, name, foreign):
     net = models.build(name, seed=7).eval()
     path = written(net.state_dict(), foreign)
