@@ -25,6 +25,7 @@ from landscape.smoothness import (
 
 Show = Literal["mean", "raw", "val_loss", "val_accuracy"]
 Members = Literal["all", "shared"]
+FILL = 0.26
 MOST_POINTS = 400  # a curve of a panel is some 350 pixels wide
 AXES: dict[Show, tuple[str, str]] = {
     "mean": ("training step", "cross-entropy [nats]"),
@@ -65,6 +66,7 @@ class BandCurves:
         legend: Its name in the legend.
         over: What the members differ in.
         faint: Raw minimum and maximum behind a running mean.
+        fill: Opacity of the band; bands that lie over one another share it.
     """
 
     variant: str
@@ -76,6 +78,7 @@ class BandCurves:
     legend: str
     over: str = "learning rate"
     faint: tuple[Curve, Curve] | None = None
+    fill: float = FILL
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,9 +196,10 @@ def band_panels(
         places = [(name, s) for name in panel.variants for s in seeds]
         found = [_curves(bands, panel, name, seed=s, show=show, rates=rates) for name, s in places]
         if seed is None:
+            fill = 1 - (1 - FILL) ** (1 / len(seeds))
             found = [
-                c and replace(c, variant=f"{name} (seed {s})", faint=None)
-                for c, (name, s) in zip(found, places, strict=True)
+                curves and replace(curves, variant=f"{name} (seed {s})", faint=None, fill=fill)
+                for curves, (name, s) in zip(found, places, strict=True)
             ]
         networks = tuple(curves for curves in found if curves is not None)
         if networks:

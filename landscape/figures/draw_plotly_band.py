@@ -56,7 +56,7 @@ def _traces(network: BandCurves, runs: str) -> Iterator[dict[str, Any]]:
     if network.faint is not None:
         yield band_trace(*network.faint, color, 0.12) | group
     over = f"{name}: {count(len(network.rates), network.over)}"
-    yield band_trace(network.low, network.high, color, 0.26) | group
+    yield band_trace(network.low, network.high, color, network.fill) | group
     for edge, word in ((network.low, "smallest"), (network.high, "largest")):
         hover = f"%{{x}}: %{{y:.4g}}<br>{word} of {over}<extra></extra>"
         look = {"color": color, "width": 1.8}

@@ -110,15 +110,17 @@ def _table(finished: Finished) -> Iterator[str]:
     rows, misses = [], []
     for entry in expected:
         found = found_number(entry, finished.outcomes)
+        judged = np.isfinite([entry.low, entry.high]).any()
         came = entry.low <= found.value <= entry.high
         text = number(found.value, 4) if np.isfinite(found.value) else str(found.value)
         if np.isfinite(found.spread):
             text += f" ± {number(found.spread, 2)} ({found.count})"
         published = "" if entry.published is None else number(entry.published, 4)
         says = entry.says or f"`{entry.number}`"
-        bounds = f"{_end(entry.low)} to {_end(entry.high)}"
-        rows.append(f"| {says} | {text} | {published} | {bounds} | {'yes' if came else '**no**'} | {entry.source} |")
-        if not came:
+        bounds = f"{_end(entry.low)} to {_end(entry.high)}" if judged else ""
+        verdict = ("yes" if came else "**no**") if judged else ""
+        rows.append(f"| {says} | {text} | {published} | {bounds} | {verdict} | {entry.source} |")
+        if judged and not came:
             misses.append(f"* {says}: {text}, expected {bounds}.")
     yield from ("## Against what was published", "")
     yield "| | here | published | expected here | came out | source |"

@@ -97,7 +97,7 @@ def test_a_file_that_cannot_grow_is_said_and_the_run_continued(landscape, varian
 
 
 def test_a_full_disk_at_any_write_loses_no_finished_run(run_any, variants, trained, place, monkeypatch):
-    """The disk is full after six files of an attempt, which are synced twice each."""
+    """The disk is full after some writes of an attempt: of records, checkpoints, the page, the picture."""
     sync, room = atomic._sync, [0]
 
     def full(path):
@@ -110,7 +110,7 @@ def test_a_full_disk_at_any_write_loses_no_finished_run(run_any, variants, train
     ends, done = [], []
     while not ends or ends[-1]:
         assert len(ends) < 30
-        room[0] = 12
+        room[0] = 14  # the last files take twelve, the folders synced included
         result = run_any("train-variants", *variants, "--out", "out", "--quiet")
         ends.append(result.exit_code)
         if result.exit_code:
@@ -119,6 +119,6 @@ def test_a_full_disk_at_any_write_loses_no_finished_run(run_any, variants, train
         assert all(path.read_bytes() == content for path, content in done), "a finished run was written again"
         runs = [path for path in place.glob("out/runs/*.h5") if len(load(path).epoch) == 2]
         done = [(path, path.read_bytes()) for path in runs]
-    assert len(ends) > 4
+    assert len(ends) > 2
     assert set(ends[:-1]) == {1}
     assert_same(place / "out", trained)
