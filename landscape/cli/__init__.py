@@ -13,6 +13,7 @@ from landscape.cli.group import Group
 from landscape.cli.run import run
 from landscape.cli.smoothness import smoothness
 from landscape.cli.surface import check, surface
+from landscape.cli.sweep import sweep
 from landscape.cli.train import train
 from landscape.cli.variants import demo, train_variants
 
@@ -32,5 +33,5 @@ def main() -> None:
     """  # noqa: D301 - for click, a real backspace
 
 
-for _command in (demo, train, train_variants, smoothness, evaluate, surface, check, run, plot, info):
+for _command in (demo, train, train_variants, sweep, smoothness, evaluate, surface, check, run, plot, info):
     main.add_command(_command)

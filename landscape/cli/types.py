@@ -71,6 +71,51 @@ class KeyValue(click.ParamType):  # type: ignore[type-arg]
         return key, _read(text)
 
 
+class GridValues(click.ParamType):  # type: ignore[type-arg]
+    """``KEY=VALUE,VALUE``: the values of a key of a grid; numbers and truth values are read as such."""
+
+    name = "KEY=VALUE,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, list[Any]]:
+        """Split and read."""
+        if isinstance(value, tuple):
+            return value
+        key, separator, text = str(value).partition("=")
+        pieces = [piece.strip() for piece in text.split(",")]
+        if not separator or not key or not all(pieces):
+            self.fail(f"{value!r} is not of the form KEY=VALUE,VALUE, as batch_size=64,128", param, ctx)
+        return key, [_read(piece) for piece in pieces]
+
+
+class Settings(click.ParamType):  # type: ignore[type-arg]
+    """``KEY=VALUE,KEY=VALUE``, or the word ``base`` for none."""
+
+    name = "KEY=VALUE,...|base"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        """Split and read."""
+        if isinstance(value, dict):
+            return value
+        if value == "base":
+            return {}
+        return dict(KeyValue().convert(piece.strip(), param, ctx) for piece in str(value).split(","))
+
+
+class Part(click.ParamType):  # type: ignore[type-arg]
+    """``i/n``: part i of n."""
+
+    name = "i/n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Read both numbers."""
+        if isinstance(value, tuple):
+            return value
+        part, _, parts = str(value).partition("/")
+        if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+            self.fail(f"{value!r} is not of the form i/n with i from 1 to n, as 2/4", param, ctx)
+        return int(part), int(parts)
+
+
 def _read(text: str) -> Any:
     if text.lower() in {"true", "false"}:
         return text.lower() == "true"

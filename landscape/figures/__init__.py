@@ -4,6 +4,7 @@ from landscape.figures.page import write_page
 from landscape.figures.public import band, surface, write_band_png, write_surface_png
 from landscape.figures.public_evaluation import evaluation, write_evaluation_png
 from landscape.figures.public_smoothness import smoothness, write_smoothness_png
+from landscape.figures.public_sweep import sweep, sweep_section, write_sweep_png
 from landscape.figures.public_training import training, training_section, write_training_png
 from landscape.figures.sections import Control, Section, band_section, surface_section
 from landscape.figures.sections_evaluation import evaluation_section
@@ -21,6 +22,7 @@ from landscape.figures.text_evaluation import (
 )
 from landscape.figures.text_sampling import surface_assumed
 from landscape.figures.text_surface import surface_summary
+from landscape.figures.text_sweep import ranking, sweep_summary, sweep_table
 from landscape.figures.text_training import training_summary
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "evaluation_title",
     "mistake_captions",
     "mistake_table",
+    "ranking",
     "smoothness",
     "smoothness_section",
     "smoothness_summary",
@@ -46,6 +49,10 @@ __all__ = [
     "surface_assumed",
     "surface_section",
     "surface_summary",
+    "sweep",
+    "sweep_section",
+    "sweep_summary",
+    "sweep_table",
     "training",
     "training_section",
     "training_summary",
@@ -54,5 +61,6 @@ __all__ = [
     "write_page",
     "write_smoothness_png",
     "write_surface_png",
+    "write_sweep_png",
     "write_training_png",
 ]

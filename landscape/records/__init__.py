@@ -8,6 +8,7 @@ from landscape.records.line_search import LineSearchTrace, SmoothnessTrace
 from landscape.records.measurement import Measurement
 from landscape.records.run import Run
 from landscape.records.surface import Surface
+from landscape.records.sweep import Sweep
 from landscape.records.variant_bands import VariantBands
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Run",
     "SmoothnessTrace",
     "Surface",
+    "Sweep",
     "Variable",
     "VariantBands",
     "from_parts",

@@ -33,7 +33,8 @@ def run_experiment(
     Args:
         file: The experiment file.
         reduced: Whether its reduced form is run.
-        out: Folder of the outcome, by default ``results/<name>``; everything large goes to ``work`` below it.
+        out: Folder of the outcome, by default ``results/<name>``, with the folder that the file has below
+            ``experiments``; everything large goes to ``work`` below it.
         data: Where the images are, in place of what the file says: ``dataset``, ``root``, ``download``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
         command: What the user typed.
@@ -49,7 +50,7 @@ def run_experiment(
     experiment = read_experiment(file)
     if reduced and not experiment.cuts:
         raise UsageError(f"{file} has no [reduced] form; run it without --reduced")
-    out = out or Path("results") / experiment.name
+    out = out or Path("results") / _below_experiments(file)
     work = out / "work" / ("reduced" if reduced else "full")
     outcomes: dict[str, Outcome] = {}
     for number, step in enumerate(experiment.steps, 1):
@@ -62,6 +63,13 @@ def run_experiment(
     finished = Finished(experiment, reduced, outcomes, out / "README.md")
     write_outcome(finished, out, command=command)
     return finished
+
+
+def _below_experiments(file: Path) -> Path:
+    """``experiments/labs/x.toml`` is ``labs/x``; a file elsewhere is its stem."""
+    folders = file.resolve().parent.parts
+    below = folders[len(folders) - folders[::-1].index("experiments") :] if "experiments" in folders else ()
+    return Path(*below, file.stem)
 
 
 def _named(step: str, report: Report) -> Report:

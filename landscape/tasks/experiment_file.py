@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape.errors import UsageError
+from landscape.tasks import experiment_labs as _labs  # noqa: F401 - registers its steps
 from landscape.tasks import experiment_probes as _probes  # noqa: F401 - registers its steps
 from landscape.tasks.experiment_steps import KINDS
 from landscape.tasks.settings import check_keys, known_keys, made
@@ -42,7 +43,8 @@ class Expected:
     """A number that was published, or is expected.
 
     Args:
-        number: ``STEP.NAME``, as the step names it; a quotient of two where a ``/`` stands between them.
+        number: ``STEP.NAME``, as the step names it; the quotient or the difference of two where a ``/``, or a ``-``
+            between spaces, stands between them.
         source: Where it was published, and how it differs.
         published: Its value there; None where only bounds are known.
         low: The smallest value at which it is said to have come out.
@@ -56,6 +58,16 @@ class Expected:
     low: float = float("-inf")
     high: float = float("inf")
     says: str = ""
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The names in ``number``."""
+        return tuple(name.strip() for name in self.number.split(" - " if self.is_difference else "/"))
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether ``number`` is the difference of two; names themselves may hold a ``-``."""
+        return " - " in self.number
 
 
 @dataclass(frozen=True)
@@ -148,9 +160,10 @@ def _expected(file: Path, entry: Mapping[str, Any], steps: list[str]) -> Expecte
     for key in ("number", "source"):
         if key not in entry:
             raise UsageError(f"{file}: an [[expected]] entry lacks {key!r}")
-    for number in str(entry["number"]).split("/"):
+    expected = made(Expected, entry)
+    for number in expected.terms:
         check_keys(f"{file}: [[expected]] number {number!r}", {number.split(".")[0]: None}, tuple(steps))
-    return made(Expected, entry)
+    return expected
 
 
 def _check_steps(file: Path, experiment: Experiment) -> None:
@@ -160,3 +173,14 @@ def _check_steps(file: Path, experiment: Experiment) -> None:
         keys = KINDS.get(step.kind).keys
         check_keys(f"{file}: step {step.name!r}", step.settings, keys)
         check_keys(f"{file}: [reduced.{step.name}]", experiment.reduced.get(step.name, {}), keys)
+        for reduced in (False, True):
+            _checked(file, step, experiment.settings(step, reduced=reduced))
+
+
+def _checked(file: Path, step: Step, settings: Mapping[str, Any]) -> None:
+    check = KINDS.get(step.kind).check
+    try:
+        if check is not None:
+            check(settings)
+    except UsageError as error:
+        raise UsageError(f"{file}: step {step.name!r}: {error}") from error

@@ -13,7 +13,7 @@ import numpy as np
 
 from landscape.atomic import replacing
 from landscape.errors import UsageError
-from landscape.figures.data import number
+from landscape.figures.data import Table, number
 from landscape.tasks.experiment_file import Expected, Experiment
 from landscape.tasks.experiment_steps import Number, Outcome
 
@@ -77,13 +77,24 @@ def _lines(finished: Finished, kept: list[Path], *, command: str) -> Iterator[st
     yield from ("```sh", command or f"landscape run experiments/{e.name}.toml", "```", "")
     yield from (f"Made by: {made_by(finished.outcomes)}.", "")
     for name, outcome in finished.outcomes.items():
-        if outcome.said:
-            yield from (f"`{name}`: {outcome.said}", "")
+        if outcome.missing or outcome.said:
+            yield from (f"`{name}`: {outcome.missing or outcome.said}", "")
+        for table in outcome.tables:
+            yield from _drawn(table)
     yield from _table(finished)
     yield from _pictures(kept)
     yield from ("## Settings", "", "```json")
     settings = {s.name: {"kind": s.kind} | e.settings(s, reduced=finished.reduced) for s in e.steps}
     yield from (json.dumps(settings, indent=1), "```", "", "All numbers: [numbers.json](numbers.json).")
+
+
+def _drawn(table: Table) -> Iterator[str]:
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (table.header, *table.rows)]
+    first, *rows = (f"| {' | '.join(row)} |" for row in cells)
+    rule = ["---" if i < table.words else "---:" for i in range(len(table.header))]
+    yield from (first, f"| {' | '.join(rule)} |", *rows, "")
+    if table.note:
+        yield from (table.note, "")
 
 
 def made_by(outcomes: Mapping[str, Outcome]) -> str:
@@ -109,24 +120,34 @@ def _table(finished: Finished) -> Iterator[str]:
         return
     rows, misses = [], []
     for entry in expected:
+        says = entry.says or f"`{entry.number}`"
+        if any(finished.outcomes[term.split(".")[0]].missing for term in entry.terms):
+            rows.append(f"| {says} | not run | | {_bounds(entry)} | | {entry.source} |")
+            continue
         found = found_number(entry, finished.outcomes)
-        judged = np.isfinite([entry.low, entry.high]).any()
         came = entry.low <= found.value <= entry.high
         text = number(found.value, 4) if np.isfinite(found.value) else str(found.value)
         if np.isfinite(found.spread):
             text += f" ± {number(found.spread, 2)} ({found.count})"
         published = "" if entry.published is None else number(entry.published, 4)
-        says = entry.says or f"`{entry.number}`"
-        bounds = f"{_end(entry.low)} to {_end(entry.high)}" if judged else ""
-        verdict = ("yes" if came else "**no**") if judged else ""
+        bounds = _bounds(entry)
+        verdict = ("yes" if came else "**no**") if bounds else ""
         rows.append(f"| {says} | {text} | {published} | {bounds} | {verdict} | {entry.source} |")
-        if judged and not came:
+        if bounds and not came:
             misses.append(f"* {says}: {text}, expected {bounds}.")
     yield from ("## Against what was published", "")
     yield "| | here | published | expected here | came out | source |"
     yield "| --- | ---: | ---: | ---: | --- | --- |"
     yield from (*rows, "", "± is the standard deviation over seeds or planes, their number in brackets.", "")
-    yield from ("Did not come out:", "", *misses, "") if misses else ("All of these came out.", "")
+    ran = not any(outcome.missing for outcome in finished.outcomes.values())
+    all_came = "All of these came out." if ran else "All of these that were run came out."
+    yield from ("Did not come out:", "", *misses, "") if misses else (all_came, "")
+
+
+def _bounds(entry: Expected) -> str:
+    """Empty for a number that is told and not judged."""
+    judged = np.isfinite([entry.low, entry.high]).any()
+    return f"{_end(entry.low)} to {_end(entry.high)}" if judged else ""
 
 
 def _end(value: float) -> str:
@@ -137,21 +158,27 @@ def found_number(entry: Expected, outcomes: Mapping[str, Outcome]) -> Number:
     """Look a number up.
 
     Args:
-        entry: Names it: ``STEP.NAME``, or a quotient ``STEP.NAME/STEP.NAME``.
+        entry: Names it: ``STEP.NAME``, a quotient ``STEP.NAME/STEP.NAME``, or a difference ``STEP.NAME - STEP.NAME``.
         outcomes: What the steps left.
 
     Returns:
-        The number; a quotient is that of the means and carries no spread.
+        The number. A quotient is that of the means and carries no spread. So is a difference, unless both have as many
+        seeds: it is then taken seed by seed.
 
     Raises:
         UsageError: A step has no number of that name; the message lists those that begin alike.
     """
-    parts = [_looked_up(name, outcomes) for name in entry.number.split("/")]
+    parts = [_looked_up(name, outcomes) for name in entry.terms]
     if len(parts) == 1:
         return parts[0]
+    first, second = parts
+    if entry.is_difference:
+        if first.values and len(first.values) == len(second.values):
+            return Number.over([a - b for a, b in zip(first.values, second.values, strict=True)])
+        return Number(first.value - second.value, count=min(first.count, second.count))
     with np.errstate(divide="ignore", invalid="ignore"):
-        value: Any = np.float64(parts[0].value) / np.float64(parts[1].value)
-    return Number(float(value), count=min(part.count for part in parts))
+        value: Any = np.float64(first.value) / np.float64(second.value)
+    return Number(float(value), count=min(first.count, second.count))
 
 
 def _looked_up(name: str, outcomes: Mapping[str, Outcome]) -> Number:

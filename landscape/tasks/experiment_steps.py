@@ -15,6 +15,7 @@ import numpy as np
 
 from landscape.datasets.options import DataOptions
 from landscape.errors import UsageError
+from landscape.figures.data import Table
 from landscape.progress import Report, silent
 from landscape.records import VariantBands
 from landscape.registry import Registry
@@ -35,11 +36,13 @@ class Number:
         value: The number; over several seeds or planes their mean.
         spread: Standard deviation over them; NaN for one.
         count: How many of them there are.
+        values: They themselves, in the order of the seeds, where it is known; no other number is equal by them.
     """
 
     value: float
     spread: float = float("nan")
     count: int = 1
+    values: tuple[float, ...] = field(default=(), compare=False)
 
     @classmethod
     def over(cls, values: Sequence[float]) -> Number:
@@ -57,6 +60,8 @@ class Outcome:
         page: The page to open.
         said: The finding in a sentence.
         environment: Versions and device.
+        tables: Tables for the page of the outcome.
+        missing: Why the step was not run; empty where it was.
     """
 
     numbers: Mapping[str, Number]
@@ -64,6 +69,8 @@ class Outcome:
     page: Path | None = None
     said: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
+    tables: tuple[Table, ...] = ()
+    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,10 +99,12 @@ class Kind:
     Args:
         run: Does it.
         keys: Settings that it takes.
+        check: Looks at the settings when a file is read, and raises what is wrong with them; None looks at keys alone.
     """
 
     run: Callable[[Mapping[str, Any], Bench], Outcome]
     keys: tuple[str, ...]
+    check: Callable[[Mapping[str, Any]], None] | None = None
 
 
 KINDS: Registry[Kind] = Registry("step", group="landscape.steps")

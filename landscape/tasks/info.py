@@ -12,7 +12,7 @@ from torch import Tensor
 
 from landscape import figures
 from landscape.errors import CheckpointError
-from landscape.records import Evaluation, Record, SmoothnessTrace, Surface, VariantBands, to_parts
+from landscape.records import Evaluation, Record, SmoothnessTrace, Surface, Sweep, VariantBands, to_parts
 from landscape.storage import Checkpoint, load, load_checkpoint, read_weights
 
 
@@ -44,6 +44,8 @@ def _record(record: Record) -> list[tuple[str, str]]:
         lines.append(("finding", figures.band_summary(record)))
     if isinstance(record, Evaluation):
         lines.append(("finding", figures.evaluation_summary(record)))
+    if isinstance(record, Sweep):
+        lines.append(("finding", figures.sweep_summary(record)))
     if isinstance(record, SmoothnessTrace):
         lines.append(("finding", figures.smoothness_summary([record])))
     for name in ("recipe", "execution", "checks", "provenance", "environment"):

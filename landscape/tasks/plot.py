@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from landscape import figures
 from landscape.errors import UsageError
-from landscape.records import Evaluation, Record, SmoothnessTrace, Surface, VariantBands
+from landscape.records import Evaluation, Record, SmoothnessTrace, Surface, Sweep, VariantBands
 from landscape.storage import load
 from landscape.storage.vtk import write_vts
 
@@ -28,6 +28,7 @@ _PICTURES: dict[type, _Picture] = {
     VariantBands: _Picture(figures.band_section, figures.write_band_png, "bands"),
     SmoothnessTrace: _Picture(figures.smoothness_section, figures.write_smoothness_png, "a trace"),
     Evaluation: _Picture(figures.evaluation_section, figures.write_evaluation_png, "an evaluation"),
+    Sweep: _Picture(figures.sweep_section, figures.write_sweep_png, "a sweep"),
 }
 
 
@@ -41,7 +42,8 @@ def plot(
     """Draw a stored record, or several traces in one figure.
 
     Args:
-        file: A surface file, ``bands.h5``, an evaluation, or one or more traces of ``landscape smoothness``.
+        file: A surface file, ``bands.h5``, ``sweep.h5``, an evaluation, or one or more traces of
+            ``landscape smoothness``.
         formats: Any of ``html``, ``png``, ``pdf`` and, for a surface, ``vtk`` (one ``.vts`` a pair).
         out: Where to write; the formats give the endings. By default beside the first file, under its stem.
         standalone: Whether the page carries plotly's script.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,3 +137,23 @@ class _Note:
         with suppress(OSError):
             partial.write_text(json.dumps([p.done, p.detail]), encoding="utf-8")
             partial.replace(self.path)
+
+
+@contextmanager
+def listening(ledger: Ledger, *, inside: bool) -> Iterator[Callable[[int], Report]]:
+    """Hand out what makes the runs' reporters.
+
+    Args:
+        ledger: The ledger of all runs.
+        inside: Whether they are trained in this process, where reporters are called; others leave notes.
+
+    Yields:
+        What makes a reporter of a run's number.
+    """
+    if inside:
+        yield ledger.reporter
+        return
+    with tempfile.TemporaryDirectory(prefix="landscape-", ignore_cleanup_errors=True) as folder:
+        notes = Notes(Path(folder))
+        with notes.watched(ledger):
+            yield notes.reporter

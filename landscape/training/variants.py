@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from landscape.storage import load, load_checkpoint, save_checkpoint
 from landscape.training.config import TrainConfig, VariantsConfig
 from landscape.training.data import TrainingData
 from landscape.training.fused import groups, train_together
-from landscape.training.ledger import Ledger, Notes
+from landscape.training.ledger import Ledger, listening
 from landscape.training.trainer import Trainer
 
 _PER_RUN = ("model", "model_options", "learning_rate", "seed", "steps_per_epoch")
@@ -49,7 +48,7 @@ def train_variants(config: VariantsConfig, *, progress: Report | None = None) ->
         ledger = _ledger(runs, data, progress or silent, workers=min(engine.workers, len(together)))
     ledger.estimate()
     found: dict[int, Run] = {}
-    with _listening(ledger, inside=inside) as reporter:
+    with listening(ledger, inside=inside) as reporter:
         task = _Training(data, runs, config.fuse, threads, reporter)
         for group, records in engine.run(task, together):
             for number, record in zip(group, records, strict=True):
@@ -72,18 +71,6 @@ def _ledger(runs: Sequence[TrainConfig], data: TrainingData, report: Report, *, 
     pace = {model: seconds_per_step(c, data) for model, c in unfinished.items()}
     done = [a - b for a, b in zip(whole, left, strict=True)]
     return Ledger(report, whole, done, [pace.get(c.model, 0.0) for c in runs], workers)
-
-
-@contextmanager
-def _listening(ledger: Ledger, *, inside: bool) -> Iterator[Callable[[int], Report]]:
-    """Hand out what makes the runs' reporters: inside this process they are called, others leave notes."""
-    if inside:
-        yield ledger.reporter
-        return
-    with tempfile.TemporaryDirectory(prefix="landscape-", ignore_cleanup_errors=True) as folder:
-        notes = Notes(Path(folder))
-        with notes.watched(ledger):
-            yield notes.reporter
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,19 @@ import pytest
 from landscape import __version__
 from landscape.cli import main
 
-COMMANDS = ("check", "demo", "evaluate", "info", "plot", "run", "smoothness", "surface", "train", "train-variants")
+COMMANDS = (
+    "check",
+    "demo",
+    "evaluate",
+    "info",
+    "plot",
+    "run",
+    "smoothness",
+    "surface",
+    "sweep",
+    "train",
+    "train-variants",
+)
 
 
 def test_the_commands_are_those_that_the_manual_names():

@@ -13,6 +13,7 @@ from landscape.records import (
     Run,
     SmoothnessTrace,
     Surface,
+    Sweep,
     VariantBands,
 )
 
@@ -139,6 +140,18 @@ def empty_smoothness():
     return SmoothnessTrace([], [0.1, 0.2, 0.4], ["a"], none, none, none, start, start, start, none[:, :1], none[:, :1])
 
 
+@pytest.fixture
+def sweep():
+    """Two settings, three seeds: a finished, a failed, a diverged run and one that is not done."""
+    table = np.random.default_rng(4).standard_normal((5, 2, 3))
+    table[:, 0, 1], table[2, 1, 1] = NAN, INF
+    flags = np.arange(24).reshape(4, 2, 3) % 5 == 0
+    return Sweep(
+        np.array(["lr=0.1", "ü"]), [0, 5, 7], *table, np.arange(6).reshape(2, 3), *flags,
+        settings={"lr=0.1": {"learning_rate": 0.1}}, reasons={"ü seed 5": "out of memory"}, recipe={"baseline": "ü"},
+    )  # fmt: skip
+
+
 @pytest.fixture(
     params=[
         "surface",
@@ -150,6 +163,7 @@ def empty_smoothness():
         "smoothness_without_layers",
         "empty_smoothness",
         "evaluation",
+        "sweep",
     ]
 )
 def record(request):
