@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 
 from landscape import devices
 from landscape.errors import ObjectiveError, UsageError
@@ -211,8 +210,3 @@ def relative_error(values: FloatArray, reference: FloatArray) -> float:
         return float("inf")
     gap = np.abs(values[finite] - reference[finite]) / np.maximum(np.abs(reference[finite]), 1e-12)
     return float(gap.max(initial=0.0))
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that a smaller batch might do."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
