@@ -122,6 +122,35 @@ def test_every_evaluator_gives_the_textbooks_numbers(objective, textbook, name, 
         np.testing.assert_allclose(wanted, textbook(name, bn, (23,)), rtol=1e-11, atol=1e-14)
 
 
+@pytest.mark.parametrize("moves_norms", [False, True])
+@pytest.mark.parametrize("batch_size", [512, 10])
+def test_folding_recalibrated_statistics_anew_in_every_cell_changes_nothing(build, data, batch_size, moves_norms):
+    """Also of layers whose own weights move, and after a cell that diverged; the network comes back bit for bit."""
+    x, y = data("conv_bn")
+    net = build("conv_bn")
+    before = {n: t.clone() for n, t in net.state_dict().items()}
+    options = {"bn": "recalibrated", "calibration": 2 * x.flip(0), "batch_size": batch_size, "device": "cpu"}
+    asked = ls.Objective(net, x, y, **options)
+    pair = ls.random_pair(net, seed=1)
+    if moves_norms:
+        generator, both = torch.Generator().manual_seed(0), (pair.first, pair.second)
+        pair = ls.DirectionPair(
+            *({n: d[n] + 0.1 * torch.randn(d[n].shape, generator=generator) for n in d} for d in both)
+        )
+    far = ls.Grid([-1e308, -0.6, 0.0, 0.4], [-0.5, 0.0, 0.3])
+    wanted = measured("sequential", asked, [pair], far, seed=3)
+    found = measured("folded", asked, [pair], far, seed=3)
+    assert np.isfinite(wanted[0, 1:]).all()
+    np.testing.assert_allclose(found[..., :2], wanted[..., :2], rtol=1e-11)
+    with evaluators.get("folded").open(asked, Planes([pair], far), 1):
+        assert not any(isinstance(m, nn.Identity) for m in net.modules())
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    surface = ls.measure_surface(asked, pair, ODD)
+    assert surface.execution["evaluator"] == "folded"
+    assert surface.checks["evaluator_error"] < 1e-12
+
+
 @pytest.mark.parametrize(("precision", "rtol"), [("fp32", 1e-6), ("bf16", 5e-3)])
 @pytest.mark.parametrize(
     ("name", "bn"), [*((n, bn) for n in ("mlp_bn", "conv_bn") for bn in MODES), ("mlp", "frozen"), ("conv", "frozen")]
