@@ -20,7 +20,7 @@ _WORTH = 40  # cells that a choice may cost: a surface of fewer than ten times a
 _AT_ONCE = 16  # cells that a batched pass begins with
 _MARGIN = 0.97  # another batch must be this much faster
 _CPU_START, _GPU_START = 64, 512  # examples in a batch, from where larger ones are tried
-_TOLERANCE = {"fp64": 1e-10, "fp32": 1e-4, "tf32": 1e-2, "bf16": 5e-2}  # relative, between evaluators
+_TOLERANCE = {"fp64": 1e-10, "fp32": 5e-6, "tf32": 1e-2, "bf16": 1e-2}  # relative, between two that round apart
 
 
 @dataclass(frozen=True)

@@ -67,8 +67,8 @@ class Sequential:
 class Folded(Sequential):
     """Less work for the same cell.
 
-    BatchNorm layers that no direction moves are folded away; with recalibrated statistics in every cell anew, once these
-    are known. bfloat16 weights are rounded once a cell, and convolutions of maps smaller than their
+    BatchNorm layers that no direction moves are folded away; with recalibrated statistics in every cell anew, once
+    these are known. bfloat16 weights are rounded once a cell, and convolutions of maps smaller than their
     kernel are one matrix product.
     """
 
