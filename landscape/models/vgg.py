@@ -112,7 +112,7 @@ def _family(
         shapes += [{"bn_placement": "conv+fc"}, {"bn_placement": "conv+fc", "conv_bias": False}]
     defaults = {"bn_placement": "conv", "conv_bias": True, "init": "he"}
     options = ("num_classes", "in_channels", *defaults, "seed")
-    return Family(factory, options, defaults, tuple(shapes), IMAGE, foreign)
+    return Family(factory, options, defaults, tuple(shapes), IMAGE, foreign=foreign)
 
 
 for _suffix, _dropout in (("", False), ("_dropout", True)):
