@@ -197,7 +197,11 @@ class Ours:
         pairs: Direction pairs of the surface.
         points: Points on each axis.
         device: Where it computes.
-        batch: Largest batch.
+        batch: Largest batch; None takes the package's own.
+
+    Attributes:
+        execution: How the surface of the turns is measured.
+        cold: Seconds before the first cell of the first turn.
     """
 
     def __init__(
@@ -208,7 +212,7 @@ class Ours:
         pairs: int = 1,
         points: int = 41,
         device: str = "cpu",
-        batch: int = 512,
+        batch: int | None = None,
     ) -> None:
         model = problem.fresh()
         self.objective = ls.Objective(
@@ -233,9 +237,7 @@ class Ours:
         """
         if "evaluator" not in inspect.signature(ls.measure_surface).parameters:
             options.pop("evaluator", None)
-        surface = ls.measure_surface(self.objective, planes, grid, **options)
-        self.execution = dict(surface.execution)
-        return surface
+        return ls.measure_surface(self.objective, planes, grid, **options)
 
     def turn(self, cells: int) -> Turn:
         """Continue the surface for at least ``cells`` cells after a first block, or until it ends."""
@@ -253,7 +255,7 @@ class Ours:
             self._surfaces += 1  # it is finished: the next turn begins another
         except _TurnOverError:
             surface = ls.load(path)
-            self.execution = dict(surface.execution)
+        self.execution = dict(surface.execution)
         setup = begun.until(reports[0][0])
         self.cold = setup if self.cold is None else self.cold
         (t0, n0), (t1, n1) = reports[1 if len(reports) > 2 else 0], reports[-1]

@@ -10,11 +10,10 @@ import common
 from common import Target, number
 from contenders import Ours, agreement
 from peers import PEERS
-from rounds import OURS, PRECISIONS, Campaign, Entry, ratios
+from rounds import OURS, PRECISIONS, UNDISTURBED, Campaign, Entry, ratios
 
 AGAINST_PEER = {"W1": {"fp32": 1.3, "bf16": 2.2}, "W2": {"fp32": 1.5, "bf16": 2.7}}
 OF_FLOOR = {"fp32": 0.85, "bf16": 0.70}
-_UNDISTURBED = 0.9  # of a processor
 ADAPTIVE = {"fp32": 10.0, "bf16": 18.0}
 COLUMNS = ("s/cell", "min", "max", "over fp32", "over bf16", "of floor", "of layer floor", "start-up s", "MiB")
 FLOORS = {"seconds": "floor", "layer_seconds": "layer floor"}
@@ -42,16 +41,26 @@ class Outcome:
 
     @property
     def fastest(self) -> Entry | None:
-        """The peer with the smallest median; the naive loop is none."""
+        """The peer to be compared with, by the first of this package's precisions that was timed."""
+        return next((peer for peer in map(self.nearest, PRECISIONS) if peer), None)
+
+    def nearest(self, precision: str) -> Entry | None:
+        """The peer that comes nearest to this package, by the median of ratios within rounds; the naive loop is none.
+
+        Medians over rounds would compare one peer's good rounds with another's bad ones.
+        """
+        ours = self.campaign.entries.get(f"landscape {precision}")
+        if ours is None or not ours.turns:
+            return None
         timed = [e for e in self.campaign.entries.values() if e.name in PEERS and e.turns and not e.reason]
-        return min(timed, key=lambda entry: entry.median, default=None)
+        return min(timed, key=lambda entry: self.over(entry.name, precision)["median"], default=None)
 
     @property
     def busy(self) -> float | None:
-        """The share of one processor that a turn got in the middle, where it is far from a whole one."""
+        """The share of its threads' processor time that a turn got in the middle, where it is far from all."""
         shares = [turn.processor for entry in self.campaign.entries.values() for turn in entry.turns.values()]
-        middle = common.spread(shares)["median"]
-        return middle if middle < _UNDISTURBED else None
+        middle = common.spread(shares)["median"] / self.campaign.threads
+        return middle if middle < UNDISTURBED else None
 
     def seconds(self, name: str) -> dict[int, float]:
         """Of a cell, by round."""
@@ -79,10 +88,12 @@ class Outcome:
         return {
             **self.campaign.problem.describe(),
             "fastest_peer": fastest.name if fastest else None,
+            "nearest_peers": {p: peer.name for p in PRECISIONS if (peer := self.nearest(p))},
             "memory_baseline_mib": self.baseline,
             "largest_relative_difference_from_naive": self.agreement,
             "contenders": {name: self._entry(entry) for name, entry in self.campaign.entries.items()},
             "load_average": self.campaign.loads,
+            "repeated_turns_of_the_limit": self.campaign.limit_repeats,
             "floors": {
                 precision: {
                     "rounds": {n: asdict(floor) for n, floor in floors.items()},
@@ -104,6 +115,7 @@ class Outcome:
             "of_layer_floor": self.of_floor(entry.name, layers=True),
             "startup_seconds": common.spread(turn.setup for turn in entry.turns.values()),
             "finite_losses": common.spread(turn.finite for turn in entry.turns.values()),
+            "repeated_turns": entry.repeats,
             "batch": entry.batch,
             "untimed_seconds_per_cell_by_batch": entry.trials,
             "memory_above_baseline_mib": self.extra(entry.name),
@@ -137,6 +149,11 @@ def shown(outcome: Outcome) -> None:
             quickest = max(floor.quickest for floor in floors.values())
             least = work.convolution_flops / quickest
             print(f"quickest call of a convolution, {precision}: {quickest / 1e9:.4g} GFLOP/s, {least:.4g} s a cell")
+    repeats = {n: e.repeats for n, e in entries.items() if e.repeats}
+    repeats |= {"limit": outcome.campaign.limit_repeats} if outcome.campaign.limit_repeats else {}
+    if repeats:
+        told = ", ".join(f"{name} {count}" for name, count in repeats.items())
+        print(f"turns taken again because others had the processor: {told}")
     if outcome.busy is not None:
         print(f"The machine was busy: turns got {outcome.busy:.0%} of the processor time that they asked for.")
     print(f"fastest peer: {fastest.name if fastest else 'none was measured'}\n")
@@ -175,10 +192,11 @@ def shown_surfaces(surfaces: Mapping[str, Mapping[str, Any]]) -> None:
 
 def workload_targets(outcome: Outcome) -> list[Target]:
     """Speed against the fastest peer and the floor."""
-    name, fastest = outcome.campaign.problem.name, outcome.fastest
+    name = outcome.campaign.problem.name
     found = []
     for precision, wanted in AGAINST_PEER.get(name, {}).items():
-        ratio = outcome.over(fastest.name, precision)["median"] if fastest else None
+        peer = outcome.nearest(precision)
+        ratio = outcome.over(peer.name, precision)["median"] if peer else None
         found.append(Target(f"{name} {precision}: speed against the fastest peer", wanted, ratio))
     if name == "W1":
         for precision, wanted in OF_FLOOR.items():

@@ -54,9 +54,7 @@ def surfaces(work: Problem, precision: str, device: torch.device, options: argpa
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    ours = Ours(
-        work, precision, pairs=options.pairs, points=options.points, device=str(device), batch=options.batch or 512
-    )
+    ours = Ours(work, precision, pairs=options.pairs, points=options.points, device=str(device), batch=options.batch)
     times: list[float] = []
     for repeat in range(options.repeats + 1):  # the first is the cold one
         if repeat > 1 and sum(times) > options.budget:
@@ -80,7 +78,7 @@ def surfaces(work: Problem, precision: str, device: torch.device, options: argpa
         "rate_tflops": work.flops * cells / warm["median"] / 1e12,
         "peak_memory_mib": memory,
         "center_loss": surface.center.loss,
-        "execution": ours.execution,
+        "execution": dict(surface.execution),
         "checks": dict(surface.checks),
     }
 

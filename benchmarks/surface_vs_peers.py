@@ -119,9 +119,8 @@ def measure_memory(outcome: Outcome, name: str, argv: Sequence[str]) -> None:
 def surfaces(outcome: Outcome, options: argparse.Namespace) -> dict[str, Any]:
     """Four adaptive surfaces by precision: measured around a trained network, else or with --quick estimated."""
     found: dict[str, Any] = {}
-    fastest = outcome.fastest
     for precision, name in zip(PRECISIONS, OURS, strict=True):
-        entry = outcome.campaign.entries.get(name)
+        entry, fastest = outcome.campaign.entries.get(name), outcome.nearest(precision)
         if fastest is None or entry is None or not isinstance(entry.runner, Ours) or not entry.turns:
             continue
         work, cold = outcome.campaign.problem, entry.runner.cold or 0.0

@@ -25,6 +25,7 @@ from landscape.cli.types import Positive, Radius
 from landscape.words import BN_MODES, NORMALIZATIONS, SAMPLINGS
 
 LIMIT = 512
+_TOLD = ("Warning", "BN mode", "Sampling")  # of what the page assumes; the rest is said before measuring
 
 
 def _planes(function: Any) -> Any:
@@ -134,7 +135,7 @@ def surface(
         )
     if not quiet:
         for text in figures.surface_assumed(written.surfaces):
-            if text.startswith("Warning"):
+            if text.startswith(_TOLD):
                 click.echo(text, err=True)
         click.echo(figures.surface_summary(written.surfaces))
     for path in (*written.files, written.image, written.page):

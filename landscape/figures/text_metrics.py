@@ -128,6 +128,8 @@ def _note(surfaces: Sequence[Surface], found: Sequence[dict[str, Metric]], names
         fewer = [f"{m.label} {m.pairs}" for m in one.values() if 0 < m.pairs < m.values.size]
         start = f"{name}: c" if name else "C"
         text += f"{start}ells left out for want of a finite or measured loss: {left_out}. " if left_out else ""
+        guessed = [m.label for m in one.values() if m.estimated.any()]
+        text += f"Estimated from interpolated cells: {listed(guessed)}. " if guessed else ""
         text += f"Over fewer pairs: {listed(fewer)}. " if fewer else ""
     return text.strip()
 

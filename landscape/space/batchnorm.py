@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -168,7 +168,7 @@ def apply_mode(model: nn.Module, mode: str) -> None:
             )
 
 
-def recalibrate(model: nn.Module, batches: Sequence[Any], forward: Callable[[Any], Any]) -> None:
+def recalibrate(model: nn.Module, batches: Sequence[Any], forward: Callable[[Any], Any], *, used: int = 0) -> int:
     """Fill the running statistics of every layer with those of its own input over ``batches``.
 
     Each layer's mean and population variance (divided by n) are taken when all layers below already use theirs. With
@@ -179,19 +179,24 @@ def recalibrate(model: nn.Module, batches: Sequence[Any], forward: Callable[[Any
         model: A borrowed network in evaluation mode.
         batches: The calibration set, whatever ``forward`` takes.
         forward: Runs the network on one batch.
+        used: How many layers a pass uses, where an earlier call found it: a single pass then ends with the last of
+            them. Zero sees every pass to its end, and so finds a layer that is used twice.
+
+    Returns:
+        How many layers a pass uses.
 
     Raises:
         ObjectiveError: A layer is used more than once in a pass, so it has no single input.
     """
     layers = batchnorm_layers(model)
     if not layers:
-        return
+        return 0
     if len(batches) == 1:
-        _one_pass(layers, lambda: forward(batches[0]))
-        return
+        return _one_pass(layers, lambda: forward(batches[0]), used)
     order = _order(layers, lambda: forward(batches[0]))
     for layer in order:
         _set_statistics(layer, batches, forward)
+    return len(order)
 
 
 def check_single_use(model: nn.Module, run: Callable[[], Any]) -> None:
@@ -207,7 +212,7 @@ def check_single_use(model: nn.Module, run: Callable[[], Any]) -> None:
     _order(batchnorm_layers(model), run)
 
 
-def _one_pass(layers: dict[str, BatchNorm], run: Callable[[], Any]) -> None:
+def _one_pass(layers: dict[str, BatchNorm], run: Callable[[], Any], used: int) -> int:
     """Momentum 1 makes the running statistics the batch's; torch stores the variance divided by n - 1."""
     sizes: dict[BatchNorm, int] = {}
 
@@ -215,13 +220,19 @@ def _one_pass(layers: dict[str, BatchNorm], run: Callable[[], Any]) -> None:
         _once(layers, layer, sizes)
         sizes[layer] = inputs[0].numel() // inputs[0].shape[1]  # type: ignore[index]
 
+    def leave(*_: Any) -> None:
+        if len(sizes) == used:
+            raise _Reached  # what follows the last layer is not needed
+
     hooks = [layer.register_forward_pre_hook(note) for layer in layers.values()]
+    hooks += [layer.register_forward_hook(leave) for layer in layers.values() if used]
     momenta = {layer: layer.momentum for layer in layers.values()}
     try:
         for layer in layers.values():
             layer.reset_running_stats()  # 0 * NaN is NaN: an earlier cell that diverged must not reach this one
             layer.momentum, layer.training = 1.0, True
-        run()
+        with suppress(_Reached):
+            run()
     finally:
         for hook in hooks:
             hook.remove()
@@ -230,6 +241,7 @@ def _one_pass(layers: dict[str, BatchNorm], run: Callable[[], Any]) -> None:
     for layer, n in sizes.items():
         if isinstance(layer, BatchNorm) and layer.running_var is not None:
             layer.running_var.mul_((n - 1) / n)
+    return len(sizes)
 
 
 def _once(layers: dict[str, BatchNorm], layer: nn.Module, seen: Any) -> None:

@@ -93,6 +93,57 @@ def folded(model: nn.Module, run: Callable[[], Any], moving: Collection[str]) ->
             producer.bias = None
 
 
+class Refold:
+    """Folding for statistics that change from point to point: done when they are known, undone before the next point.
+
+    Layers are found as by ``folded``; one whose own parameters move is folded too, for its present values are used.
+
+    Args:
+        model: A network inside ``borrowed``, in evaluation mode.
+        run: Runs it once.
+        moving: Names of the parameters that are written anew for every point.
+    """
+
+    def __init__(self, model: nn.Module, run: Callable[[], Any], moving: Collection[str]) -> None:
+        names = {id(p): name for name, p in model.named_parameters()}
+        self._chains = _chains(model, run)
+        layers = {bn for _, bn in self._chains}
+        self._places = [(m._modules, k, c) for m in model.modules() for k, c in m._modules.items() if c in layers]
+        own = [p for producer, _ in self._chains for p in producer.parameters() if names[id(p)] not in moving]
+        self._kept = [(p, p.data.clone()) for p in own]
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Take the layers out for one evaluation.
+
+        On exit they are back, and so are values that do not move. Weights that do stay scaled: the next point
+        overwrites them, and a copy of all would be a further copy of the network.
+
+        Yields:
+            Nothing.
+        """
+        bare = [producer for producer, _ in self._chains if producer.bias is None]
+        try:
+            for producer, layer in self._chains:
+                scale, shift = _affine(layer)
+                weight = producer.weight
+                weight.data.mul_(scale.to(weight.dtype).view(-1, *[1] * (weight.ndim - 1)))
+                if producer.bias is None:
+                    producer.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=False)
+                else:
+                    producer.bias.data.mul_(scale.to(weight.dtype)).add_(shift.to(weight.dtype))
+            for table, key, _ in self._places:
+                table[key] = nn.Identity()
+            yield
+        finally:
+            for table, key, bn in self._places:
+                table[key] = bn
+            for producer in bare:
+                producer.bias = None
+            for parameter, values in self._kept:
+                parameter.data.copy_(values)
+
+
 def _fold_weight(fold: Fold, names: dict[int, str], producer: Any, scale: Tensor) -> None:
     name, weight = names[id(producer.weight)], producer.weight
     fold.scale[name] = scale.to(weight.dtype).view(-1, *[1] * (weight.ndim - 1))

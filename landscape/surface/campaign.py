@@ -19,13 +19,15 @@ from landscape.records import Measurement, Surface
 from landscape.storage import save
 from landscape.surface.evaluators import Planes
 from landscape.surface.execution import Execution
+from landscape.surface.memory import half, in_halves, out_of_memory
 from landscape.surface.objective import Objective
-from landscape.surface.preparing import evaluate_center, half, prepare
+from landscape.surface.preparing import evaluate_center, prepare
 from landscape.surface.sampling import Sampling
 from landscape.surface.session import Examples
 from landscape.surface.task import BlockResult, Part, SurfaceTask
 
 _WRITE_SHARE = 0.05  # of the time at most goes into writing
+_HALVED = {"halved_for_memory": True}
 _SAME_CENTER = {"bf16": 1e-2, "tf32": 1e-3}  # relative; float32 by default
 
 
@@ -53,6 +55,7 @@ class Campaign:
     _written: float = field(init=False, default=-np.inf)
     _write_seconds: float = field(init=False, default=0.0)
     _dirty: bool = field(init=False, default=False)
+    _concluded: bool = field(init=False, default=False)
 
     def begin(
         self,
@@ -92,8 +95,8 @@ class Campaign:
 
     @property
     def complete(self) -> bool:
-        """Whether every cell of every surface has its value."""
-        return all(s.finished for s in self.surfaces)
+        """Whether every cell of every surface has its value, and the sampling has said what there is to say."""
+        return self._concluded and all(s.finished for s in self.surfaces)
 
     def take(self, part: Part, result: BlockResult, paces: list[float | None], *, expected: int) -> None:
         """Put a block's numbers under its cells."""
@@ -112,10 +115,14 @@ class Campaign:
         self.tell(f"loss {result.values[-1, 0]:.4g}")
 
     def finish(self, cells: Sampling) -> None:
-        """Fill what the sampling leaves unmeasured."""
-        if cells.finished and not self.complete:
-            self.surfaces = cells.fill(self.surfaces)
-            self._dirty = True
+        """Fill what the sampling leaves unmeasured, and note why where it leaves nothing."""
+        if not cells.finished:
+            return
+        sparse = not all(s.finished for s in self.surfaces)
+        filled = cells.fill(self.surfaces)
+        self._dirty |= any(new is not old for new, old in zip(filled, self.surfaces, strict=True))
+        self.surfaces, self._concluded = filled, True
+        if sparse:
             self._expected = self.measured
             self.tell("interpolated")
 
@@ -138,15 +145,18 @@ class Campaign:
             error: What was raised.
 
         Raises:
+            error: It is none of memory.
             ObjectiveError: The batch is part of a value, or cannot be halved.
         """
+        if not out_of_memory(error):
+            raise error
         for which, (objective, choice) in enumerate(zip(self.objectives, self._choices, strict=True)):
             if choice.cells > 1:
                 smaller = replace(choice, cells=choice.cells // 2)
             else:
                 smaller = replace(choice, batch_size=half(objective, choice.batch_size, error))
             self._choices[which] = smaller
-            execution = {**self.surfaces[which].execution, **smaller.as_dict(), "halved_for_memory": True}
+            execution = {**self.surfaces[which].execution, **smaller.as_dict(), **_HALVED}
             self.surfaces[which] = replace(self.surfaces[which], execution=execution)
         self._dirty = True
         self.tell("memory ran out; half as much at once from here on")
@@ -183,11 +193,16 @@ class Campaign:
 
     def _continue(self, which: int, stored: Surface) -> None:
         choice = Execution.stored(stored.execution)
-        self.objectives[which] = self.objectives[which].in_batches_of(choice.batch_size)
+        objective = self.objectives[which].in_batches_of(choice.batch_size)
         with devices.threads(choice.threads):
-            examples, pace = evaluate_center(self.objectives[which])
+            (examples, pace), used = in_halves(objective, evaluate_center)  # this machine may have less memory
         self._check_center(which, stored, examples)
-        self._add(which, replace(stored, environment=self._environment(which, stored.environment)), choice, pace)
+        execution = dict(stored.execution)
+        if used.batch_size != choice.batch_size:
+            choice = replace(choice, batch_size=used.batch_size)
+            execution |= choice.as_dict() | _HALVED
+        environment = self._environment(which, stored.environment)
+        self._add(which, replace(stored, execution=execution, environment=environment), choice, pace)
 
     def _start(
         self, which: int, recipe: dict[str, Any], provenance: dict[str, Any], evaluator: str, engine: str
@@ -196,6 +211,7 @@ class Campaign:
         found = prepare(self.objectives[which], self.planes, evaluator=evaluator, threads=threads)
         choice = found.tuned.execution
         execution = {**choice.as_dict(), "engine": engine, "workers": self.workers, "tried": found.tuned.timings}
+        execution |= _HALVED if found.halved else {}
         loss, sem, _, accuracy = found.center.statistics().tolist()
         shape = (len(self.planes.pairs), *self.planes.grid.shape)
         surface = Surface(

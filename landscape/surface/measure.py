@@ -13,14 +13,14 @@ from landscape.errors import UsageError
 from landscape.progress import Progress, Report, silent
 from landscape.records import Grid, Surface
 from landscape.space import DirectionPair, check_layout
-from landscape.storage import stored_record
+from landscape.storage import save, stored_record
 from landscape.surface import evaluators
 from landscape.surface.campaign import Campaign
 from landscape.surface.evaluators import Planes
+from landscape.surface.memory import ERRORS
 from landscape.surface.objective import Objective
 from landscape.surface.sampling import Blocks, Sampling
 from landscape.surface.sampling import sampling as sampling_of
-from landscape.surface.tuning import out_of_memory
 
 
 def measure_surface(
@@ -137,7 +137,7 @@ def measure_surfaces(
     if len(finished) == len(objectives):
         total = sum(s.done.size for s in finished)
         report(Progress(total, total, "cell", 0.0, "measured before"))
-        return finished
+        return _concluded(finished, begin_sampling(), targets)
     campaign = Campaign(list(objectives), Planes(pairs, grid), targets, report, workers=runner.workers)
     campaign.begin(stored, asked, dict(provenance or {}), evaluator=evaluator, engine=engine)
     campaign.announce(begin_sampling().expected(campaign.surfaces))
@@ -145,9 +145,7 @@ def measure_surfaces(
         while not campaign.complete:
             try:
                 _run(campaign, begin_sampling(), runner)
-            except RuntimeError as error:
-                if not out_of_memory(error):
-                    raise
+            except ERRORS as error:
                 campaign.halve(error)
     finally:
         campaign.write()  # an interrupted call keeps its finished blocks
@@ -164,6 +162,18 @@ def _run(campaign: Campaign, cells: Sampling, runner: engines.Engine) -> None:
     campaign.finish(cells)
     if campaign.measured == before and not campaign.complete:
         raise RuntimeError("sampling and files disagree on what is left to measure; please report this")
+
+
+def _concluded(surfaces: list[Surface], cells: Sampling, paths: Sequence[Path | None]) -> list[Surface]:
+    """Let the sampling say why every cell was measured, where a call ended between the last of them and its word."""
+    if not all(s.measured.all() for s in surfaces) or any("sampling_notes" in s.checks for s in surfaces):
+        return surfaces
+    cells.ask(surfaces)
+    filled = cells.fill(surfaces)
+    for new, old, path in zip(filled, surfaces, paths, strict=True):
+        if path is not None and dict(new.checks) != dict(old.checks):
+            save(new, path)
+    return filled
 
 
 def _check(

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from landscape.records import Surface
-from landscape.records.base import FloatArray, IntArray
+from landscape.records.base import BoolArray, FloatArray, IntArray
 from landscape.surface import plane_numbers as plane
 from landscape.surface.plane_numbers import Found, Plane
 from landscape.surface.radius import default_budget
@@ -37,6 +37,7 @@ class Metric:
         error: Standard error of the values over the examples, shape ``(pairs,)``; NaN where it is not known. For sums
             of cells an upper bound: all cells share their examples, and the bound holds however they correlate.
         left_out: Cells of each plane that could not take part, for want of a finite loss or of a measured one.
+        estimated: Planes whose value interpolated cells decide, shape ``(pairs,)``.
         places: Alpha and beta where a value was found, shape ``(pairs, 2)``; NaN for values of the whole plane.
         mean: Mean over the pairs that have the number.
         spread: Their standard deviation (divided by n - 1); NaN for fewer than two.
@@ -51,6 +52,7 @@ class Metric:
     values: FloatArray
     error: FloatArray
     left_out: IntArray
+    estimated: BoolArray
     places: FloatArray
     mean: float
     spread: float
@@ -108,7 +110,8 @@ _METRICS: dict[str, tuple[str, str, Callable[[Plane], Found], str]] = {
         "",
         plane.convex_share,
         "Share of the plane's interior where the 2 × 2 matrix of second differences has no negative eigenvalue, up to "
-        "rounding. Cells whose neighbours are not all measured are left out; with fewer than half left there is none.",
+        "rounding. Cells whose neighbours are not all measured are left out; with fewer than half left, interpolated "
+        "cells take part, and the share is an estimate.",
     ),
     "variation": (
         "normalised variation",
@@ -179,6 +182,7 @@ def _metric(name: str, label: str, unit: str, definition: str, found: list[Found
         values=values,
         error=np.array([f.error for f in found], np.float64),
         left_out=np.array([f.left_out for f in found], np.int64),
+        estimated=np.array([f.estimated for f in found], np.bool_),
         places=np.array([f.place for f in found], np.float64).reshape(len(found), 2),
         mean=mean,
         spread=spread,

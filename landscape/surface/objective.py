@@ -26,7 +26,7 @@ from landscape.words import BN_MODES, PRECISIONS
 Inputs = Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]
 T = TypeVar("T")
 
-
+_BATCH, _GPU_BATCH = 512, 4096  # largest batches that nobody asked for
 _WORDS = {torch.float64: "fp64", torch.bfloat16: "bf16 parameters", torch.float16: "fp16 parameters"}
 
 
@@ -39,7 +39,8 @@ class Objective:
         targets: Targets, first dimension as long as the inputs.
         loss: A name (``landscape.losses.names()``), or a callable ``(outputs, targets) -> (n,)`` losses.
         bn: BN mode: ``frozen``, ``batch`` or ``recalibrated``.
-        batch_size: Largest batch; batches are near-equal in size. In mode ``batch`` it is part of the value.
+        batch_size: Largest batch; batches are near-equal in size. In mode ``batch`` it is part of the value. None takes
+            512, and 4,096 on a GPU where no value depends on it.
         calibration: Inputs for the statistics of mode ``recalibrated``; None takes the evaluation inputs.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
         precision: ``fp32``, ``tf32`` or ``bf16``; a float64 network stays float64.
@@ -58,7 +59,7 @@ class Objective:
         *,
         loss: str | losses.PerExampleLoss = "cross_entropy",
         bn: str = "frozen",
-        batch_size: int = 512,
+        batch_size: int | None = None,
         calibration: Inputs | None = None,
         device: str | torch.device = "auto",
         precision: str = "fp32",
@@ -67,7 +68,7 @@ class Objective:
             raise UsageError(f"there is no BN mode {bn!r}; known: {', '.join(BN_MODES)}")
         if precision not in PRECISIONS:
             raise UsageError(f"there is no precision {precision!r}; known: {', '.join(PRECISIONS)}")
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise UsageError(f"a batch holds at least one example; got batch_size={batch_size}")
         if calibration is not None and bn != "recalibrated":
             raise ObjectiveError(f"a calibration set was given, which BN mode {bn!r} does not use")
@@ -77,8 +78,10 @@ class Objective:
         if calibration is not None and _length(calibration, "calibration inputs") == 0:
             raise LayoutError("the calibration set is empty; calibration=None takes the evaluation inputs")
         self.model = model
-        self.bn, self.batch_size, self.precision = bn, batch_size, precision
+        self.bn, self.precision = bn, precision
         self.device = devices.resolve(device)
+        roomy = self.device.type == "cuda" and (self.batch_is_free or bn == "recalibrated")
+        self.batch_size = batch_size or (_GPU_BATCH if roomy else _BATCH)
         self.loss_name, self._loss = losses.resolve(loss)
         self._named_loss = isinstance(loss, str)
         self._data_hash = _hash(inputs) + _hash(targets)

@@ -3,13 +3,14 @@
 Cells that have no finite loss are never replaced: they are left out and counted. Where only the side of a threshold
 matters, +infinity counts as larger than everything. A share or a mean over the plane weighs each cell by the area that
 is nearest to it, so that an uneven grid does not count its dense part twice. Interpolated cells take part where a
-smooth filling does no harm; second differences and extremes are of measured cells only.
+smooth filling does no harm; extremes and curvatures are of measured cells only, and so is the convex share where those
+are enough for it.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -60,12 +61,14 @@ class Found:
         left_out: Cells that could not take part, for want of a loss.
         error: Its standard error over the examples, or an upper bound of it; NaN where it is not known.
         place: Alpha and beta that it belongs to; NaN for a number of the whole plane.
+        estimated: Whether interpolated cells decide it.
     """
 
     value: float = math.nan
     left_out: int = 0
     error: float = math.nan
     place: tuple[float, float] = (math.nan, math.nan)
+    estimated: bool = False
 
 
 def plane_of(surface: Surface, pair: int, budget: float) -> Plane:
@@ -195,12 +198,20 @@ def convex_share(plane: Plane) -> Found:
     """Return the share of the interior where the matrix of second differences has no negative eigenvalue.
 
     A cell takes part if it and all cells around it are measured; where those make up less than half of the interior,
-    the share would be that of a selection, and is NaN. On a line the matrix is a single second difference.
+    the share would be that of a selection. Then interpolated cells take part too, and the share is an estimate; it is
+    NaN where even these are too few. On a line the matrix is a single second difference.
     """
+    measured = _convex_share(plane, plane.measured)
+    if not math.isnan(measured.value) or np.array_equal(plane.measured, plane.finite):
+        return measured
+    return replace(_convex_share(plane, plane.finite), estimated=True)
+
+
+def _convex_share(plane: Plane, known: BoolArray) -> Found:
     sizes = tuple(min(3, n) for n in plane.loss.shape)
     if 2 in sizes or max(sizes) < 3:
         return Found()
-    loss = sliding_window_view(np.where(plane.measured, plane.loss, np.nan), sizes)
+    loss = sliding_window_view(np.where(known, plane.loss, np.nan), sizes)
     weight = plane.weight[tuple(slice(1, -1) if n == 3 else slice(None) for n in sizes)]
     used = ~np.isnan(loss).any(axis=(2, 3))
     left_out = int((~used).sum())

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from landscape import devices
-from landscape.errors import ObjectiveError
 from landscape.surface.checks import check_geometry
 from landscape.surface.evaluators import Planes
+from landscape.surface.memory import in_halves
 from landscape.surface.objective import Objective
 from landscape.surface.precision import precision_error
 from landscape.surface.session import Examples
-from landscape.surface.tuning import Tuned, choose, first_batch, out_of_memory
+from landscape.surface.tuning import Tuned, choose, first_batch
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,13 @@ class Prepared:
         center: The center's examples.
         checks: Geometry checks, and how far evaluator and precision are off.
         tuned: How cells are measured.
+        halved: Whether memory ran out on the way.
     """
 
     center: Examples
     checks: dict[str, Any]
     tuned: Tuned
+    halved: bool = False
 
 
 def prepare(objective: Objective, planes: Planes, *, evaluator: str, threads: int) -> Prepared:
@@ -46,18 +48,9 @@ def prepare(objective: Objective, planes: Planes, *, evaluator: str, threads: in
 
     Returns:
         What was found.
-
-    Raises:
-        ObjectiveError: Memory is too small for a batch that is part of the value, or for one example.
-        RuntimeError: The network failed otherwise.
     """
-    while True:
-        try:
-            return _prepared(objective, planes, evaluator, threads)
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-            objective = objective.in_batches_of(half(objective, objective.batch_size, error))
+    found, used = in_halves(objective, lambda o: _prepared(o, planes, evaluator, threads))
+    return replace(found, halved=used.batch_size != objective.batch_size)
 
 
 def _prepared(objective: Objective, planes: Planes, evaluator: str, threads: int) -> Prepared:
@@ -90,28 +83,3 @@ def evaluate_center(objective: Objective) -> tuple[Examples, float]:
         start = time.perf_counter()
         float(session.examples().losses[0])  # waits for the device
         return examples, time.perf_counter() - start
-
-
-def half(objective: Objective, batch_size: int, error: BaseException) -> int:
-    """Return half a batch, after memory ran out.
-
-    Args:
-        objective: What is measured.
-        batch_size: What was too large.
-        error: What was raised.
-
-    Returns:
-        The smaller batch.
-
-    Raises:
-        ObjectiveError: The batch is part of a value, or cannot be halved.
-    """
-    size = min(batch_size, objective.examples)
-    if objective.bn == "batch" and not objective.batch_is_free:
-        raise ObjectiveError(
-            f"memory ran out with batches of {size} examples. In BN mode 'batch' the batch is part of the value, so it "
-            "is not made smaller by itself: ask for a smaller one (--batch-size), or for another mode."
-        ) from error
-    if size < 2:
-        raise ObjectiveError("memory ran out with one example at a time: take a device with more of it") from error
-    return -(-size // 2)

@@ -21,6 +21,7 @@ from landscape.progress import Progress, Report, silent
 from landscape.records import Grid
 from landscape.records.base import FloatArray
 from landscape.space import DirectionPair, Params, check_layout
+from landscape.surface.memory import in_halves
 from landscape.surface.objective import Objective
 from landscape.surface.session import Session
 
@@ -94,19 +95,23 @@ def auto_range(
         progress: Called with a ``Progress`` before the first side and after each.
 
     Returns:
-        The range, after some 40 evaluations a pair, at most 50.
+        The range, after some 40 evaluations a pair, at most 50; where memory runs out, anew in half the batch.
 
     Raises:
         UsageError: There is no pair, or the budget is not above the center's loss.
-        ObjectiveError: The center's loss is not finite.
+        ObjectiveError: The center's loss is not finite, or memory is too small for a batch that is part of the value.
     """
     pairs = [pairs] if isinstance(pairs, DirectionPair) else list(pairs)
     if not pairs:
         raise UsageError("at least one direction pair is needed")
-    center = objective.center  # before the network is lent out: the caller's own storage
     for pair in pairs:
-        check_layout(pair.first, center)
-    report = progress or silent
+        check_layout(pair.first, objective.center)
+    found, _ = in_halves(objective, lambda o: _sought(o, pairs, budget, progress or silent))
+    return found
+
+
+def _sought(objective: Objective, pairs: list[DirectionPair], budget: float | None, report: Report) -> AutoRange:
+    center = objective.center  # before the network is lent out: the caller's own storage
     with objective.session() as session:
         start = time.monotonic()
         middle = session.measure().loss

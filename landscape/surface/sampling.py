@@ -35,7 +35,10 @@ class Sampling(Protocol):
         ...
 
     def fill(self, surfaces: Sequence[Surface]) -> list[Surface]:
-        """Give the cells that were not measured what they get instead."""
+        """Give the cells that were not measured what they get instead; say why where there are none.
+
+        Surfaces of which there is nothing to say come back as they are.
+        """
         ...
 
 

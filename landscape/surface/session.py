@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,9 @@ class Examples:
 class Session:
     """Made by ``Objective.session``; valid inside its ``with`` block.
 
+    Attributes:
+        settled: Entered for an evaluation whose statistics have just been recalibrated.
+
     Args:
         model: The borrowed network.
         batches: Inputs and targets on the device.
@@ -71,10 +75,11 @@ class Session:
         self.parameters = dict(model.named_parameters())
         self.batches, self._per_example = batches, per_example
         self._calibration = [x for x, _ in batches] if calibration is None else calibration
-        self._recalibrated = bn == "recalibrated" and not calibrates_itself
+        self.recalibrated = bn == "recalibrated" and not calibrates_itself
+        self.settled: Callable[[], AbstractContextManager[Any]] = nullcontext
         self.live_statistics = bn != "frozen"
         apply_mode(model, bn)
-        self._uses_unchecked = calibrates_itself
+        self._uses_unchecked, self._used = calibrates_itself, 0
         if calibrates_itself:
             apply_mode(model, "batch")
 
@@ -96,9 +101,10 @@ class Session:
         if self._uses_unchecked:
             check_single_use(self.model, self.probe)
             self._uses_unchecked = False
-        if self._recalibrated:
-            recalibrate(self.model, self._calibration, self._forward)
-        parts = [self.judge(self._forward(inputs), targets) for inputs, targets in self.batches]
+        if self.recalibrated:
+            self._used = recalibrate(self.model, self._calibration, self._forward, used=self._used)
+        with self.settled() if self.recalibrated else nullcontext():
+            parts = [self.judge(self._forward(inputs), targets) for inputs, targets in self.batches]
         hits = [p.correct for p in parts if p.correct is not None]
         return Examples(torch.cat([p.losses for p in parts]), torch.cat(hits) if len(hits) == len(parts) else None)
 

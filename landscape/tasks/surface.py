@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from landscape import devices, figures
+from landscape import figures
 from landscape.datasets import ArrayDataset
 from landscape.errors import UsageError
 from landscape.progress import Report
@@ -21,8 +21,6 @@ from landscape.surface.radius import BUDGET_RULE, auto_range, cover
 from landscape.tasks.data import DataChoice, check_fit, images_for, subset_facts
 from landscape.tasks.files import origin, record_file
 from landscape.words import BN_MODES
-
-_BATCH, _GPU_BATCH = 512, 4096  # largest batches that nobody asked for
 
 
 @dataclass(frozen=True)
@@ -175,16 +173,14 @@ def objective_of(model: nn.Module, data: ArrayDataset, options: SurfaceOptions, 
     Returns:
         The objective.
     """
-    device = devices.resolve(options.device)
-    free = device.type == "cuda" and mode != "batch"
     return Objective(
         model,
         data.inputs,
         data.targets,
         loss=options.loss,
         bn=mode,
-        batch_size=options.batch_size or (_GPU_BATCH if free else _BATCH),
-        device=device,
+        batch_size=options.batch_size,
+        device=options.device,
         precision=options.precision,
     )
 

@@ -82,6 +82,74 @@ def test_ratios_are_taken_within_rounds(bench):
     assert bench("rounds").ratios(slow, quick) == {"median": 2.0, "min": 2.0, "max": 2.0, "count": 2}
 
 
+def campaign_of(bench, turns, *, threads=2):
+    """A campaign of finished rounds: contender -> (seconds of a cell, processor) by round; None was not timed."""
+    rounds, turn_of = bench("rounds"), bench("contenders").Turn
+    campaign = rounds.Campaign(None, list(turns), threads)
+    for name, found in turns.items():
+        entry = campaign.entries[name] = rounds.Entry(name, None)
+        for k, turn in enumerate(found):
+            if turn is not None:
+                entry.turns[k] = turn_of(seconds=turn[0], cells=9, setup=0.0, processor=turn[1])
+    return campaign
+
+
+def test_a_starved_turn_is_taken_again(bench, monkeypatch):
+    """Two threads: 1.13 of them is starved, 1.8 is not; a contender that never gets there keeps its best turn."""
+    rounds, contenders = bench("rounds"), bench("contenders")
+    monkeypatch.setattr(rounds, "PRECISIONS", ())
+    shares = {"naive": [1.13, 1.79, 1.85, 1.9], "losscape": [1.0, 1.1, 1.4, 1.2, 1.9], "Landscaper": [1.95, 0.5]}
+    campaign = campaign_of(bench, dict.fromkeys(shares, ()))
+
+    class Runner:
+        def __init__(self, shares):
+            self.shares = iter(shares)
+
+        def turn(self, cells):
+            share = next(self.shares)
+            return contenders.Turn(seconds=2 / share, cells=cells, setup=0.0, processor=share)
+
+    for name, entry in campaign.entries.items():
+        entry.runner, entry.trials = Runner(shares[name]), {128: 0.5}
+    campaign.play(1)
+    found = {name: (entry.turns[0].processor, entry.repeats) for name, entry in campaign.entries.items()}
+    assert found == {"naive": (1.85, 2), "losscape": (1.4, 3), "Landscaper": (1.95, 0)}
+
+
+def test_the_fastest_peer_is_the_nearest_within_rounds(bench):
+    """losscape has the smaller median, from the rounds in which everybody was quick; round for round it is slower."""
+    report = bench("report")
+    turns = {
+        "landscape fp32": [(1.0, 2.0), (1.0, 2.0), (4.0, 2.0), (4.0, 2.0), (4.0, 2.0)],
+        "losscape": [(3.0, 2.0), (3.0, 2.0), None, None, None],
+        "Landscaper": [(2.0, 2.0), (2.0, 2.0), (8.0, 2.0), (8.0, 2.0), (8.0, 2.0)],
+        "naive": [(1.0, 2.0)] * 5,
+    }
+    outcome = report.Outcome(campaign_of(bench, turns))
+    assert outcome.campaign.entries["losscape"].median < outcome.campaign.entries["Landscaper"].median
+    assert outcome.fastest.name == outcome.nearest("fp32").name == "Landscaper"
+    assert outcome.over("Landscaper", "fp32")["median"] == 2.0
+    assert outcome.nearest("bf16") is None  # was not timed
+
+
+@pytest.mark.parametrize(("processor", "threads", "busy"), [(1.9, 2, None), (1.13, 2, 0.565), (0.95, 1, None)])
+def test_a_busy_machine_is_told_by_the_share_of_all_threads(bench, processor, threads, busy):
+    turns = {"naive": [(1.0, processor)] * 3}
+    found = bench("report").Outcome(campaign_of(bench, turns, threads=threads)).busy
+    assert found == (busy if busy is None else pytest.approx(busy))
+
+
+def test_what_is_measured_beside_the_turns_does_not_change_how_they_are_told(bench, few_images):
+    work = bench("workloads").synthetic("W1", network="vgg_light_bn", images=4)
+    ours = bench("contenders").Ours(work, "fp32", points=5)
+    ours.turn(2)
+    told = dict(ours.execution)
+    assert told["evaluator"] == "folded"
+    surface = ours.measure(ours.planes, bench("contenders").ls.Grid.square(0.5, 3), evaluator="sequential")
+    assert surface.execution["evaluator"] == "sequential"
+    assert ours.execution == told
+
+
 def test_operations_of_vgg_a(bench):
     """Against the sum written out: 9 * in * out * side^2 multiplications with additions, 3 x 3 everywhere."""
     work = bench("workloads").synthetic("W1", network="vgg_bn", images=2)
@@ -137,6 +205,7 @@ def test_surface_vs_peers_without_peers(bench, few_images, monkeypatch, tmp_path
     assert {entries[peer]["status"] for peer in found["peers"]} == {"not installed"}
     assert entries["naive"]["seconds_per_cell"]["count"] == 2
     assert entries["landscape fp32"]["execution"]["evaluator"]
+    assert entries["naive"]["repeated_turns"] >= 0
     assert entries["landscape fp32"]["over_landscape"]["fp32"]["median"] == 1
     assert work["largest_relative_difference_from_naive"]["landscape fp32"] < 1e-4  # float32
     assert work["floors"]["fp32"]["rate"]["count"] == 2
@@ -243,6 +312,22 @@ def test_adaptive_error_of_an_oracle(bench, monkeypatch, tmp_path):
         assert error["share"] == pytest.approx(0.4)
         assert (error["covers"], error["good"]) == (True, False)  # too many cells
     assert [t["verdict"] for t in found["targets"]] == ["fail", "fail", "pass"]
+
+
+def test_the_documented_commands_make_as_many_surfaces_as_the_targets_ask_for(bench, monkeypatch):
+    """Read from the README; a trained network stands for each checkpoint."""
+    script = bench("adaptive_error")
+    monkeypatch.setattr(script.ls, "train", lambda config: None)
+    monkeypatch.setattr(script.ls.TrainConfig, "checkpoint_path", lambda self, which: Path(f"{self.model}.pth"))
+    text = (FOLDER / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = [
+        line.split()[2:] for line in text.splitlines() if line.startswith("python benchmarks/adaptive_error.py")
+    ]
+    assert commands
+    for command in [*commands, ["--train", "--pairs", "3"]]:
+        options = script.parse(command)
+        surfaces = sum(len(item.radii) for item in script.items_of(options)) * options.pairs
+        assert surfaces >= script.SURFACES
 
 
 def test_processor_time_needs_one_thread(bench):

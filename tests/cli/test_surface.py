@@ -258,3 +258,12 @@ def test_losses_that_are_not_finite_are_gaps_not_errors(landscape, ckpt):
     assert surface.done.all()
     assert np.isfinite(surface.loss).sum() == 1, "the center"
     assert "8 cells of 9 are gaps" in result.stdout
+
+
+def test_the_terminal_says_what_a_value_depends_on_and_what_was_given_up(landscape, ckpt):
+    """As the page does: the batch of BN mode batch, and a sampling that measured every cell."""
+    result = landscape("surface", "--ckpt", ckpt, *SMALL, "--limit", 20, "--bn", "batch")
+    assert "BN mode batch: the loss depends on the batch size" in result.stderr
+    assert "Sampling, pair 1: the grid is too small to estimate cells" in result.stderr
+    quiet = landscape("surface", "--ckpt", ckpt, *SMALL, "--limit", 20, "--bn", "batch", "--quiet", "--out", "q.h5")
+    assert "BN mode" not in quiet.stderr

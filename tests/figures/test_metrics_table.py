@@ -74,3 +74,10 @@ def test_definitions_are_folded_below_their_table(make_surface, tmp_path):
     assert text.count('<details class="meaning">') == 1
     assert text.index("Metrics over the pairs") < text.index("What the rows mean") < text.index("How this was made")
     assert "<dt>convex share</dt><dd>" in text
+
+
+def test_a_number_that_interpolated_cells_decide_is_marked(make_surface):
+    surface = make_surface()
+    assert "Estimated from" not in metrics_table([surface], [""]).note
+    sparse = dataclasses.replace(surface, measured=np.indices(surface.loss.shape).sum(axis=0) % 2 == 0)
+    assert "Estimated from interpolated cells: convex share." in metrics_table([sparse], [""]).note

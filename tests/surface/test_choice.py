@@ -78,6 +78,24 @@ def test_a_use_that_folding_cannot_see_is_found_by_the_numbers(reading, everythi
     assert agrees.checks["evaluator_error"] < 1e-12
 
 
+def test_a_small_difference_is_no_rounding(data):
+    """Relative 1e-5 to 1e-4 in float32, ten times what rounding explains and more: not the same number."""
+
+    def use(net, x):
+        y = net.conv(x)
+        return torch.relu(net.norm(y)) + 1e-4 * torch.tanh(y)
+
+    torch.manual_seed(0)
+    net = _Reads(use)
+    nn.init.constant_(net.norm.running_var, 0.4)
+    nn.init.constant_(net.norm.running_mean, 0.5)
+    asked = ls.Objective(net, *data("conv", dtype=torch.float32), device="cpu")
+    found = ls.measure_surface(asked, ls.random_pair(net), GRID)
+    (reason,) = (why for name, why in found.execution["tried"].items() if name.startswith("folded"))
+    assert 5e-6 < float(reason.rpartition(" ")[2]) < 1e-4
+    assert found.execution["evaluator"] == "sequential"
+
+
 @pytest.mark.parametrize("radius", [1e200, float("1e154")])
 def test_a_use_that_folding_cannot_see_is_found_also_where_corners_are_not_finite(data, radius):
     """Cells of all sizes of the multipliers must be compared, the center among them, until some are finite."""

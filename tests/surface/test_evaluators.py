@@ -122,6 +122,35 @@ def test_every_evaluator_gives_the_textbooks_numbers(objective, textbook, name, 
         np.testing.assert_allclose(wanted, textbook(name, bn, (23,)), rtol=1e-11, atol=1e-14)
 
 
+@pytest.mark.parametrize("moves_norms", [False, True])
+@pytest.mark.parametrize("batch_size", [512, 10])
+def test_folding_recalibrated_statistics_anew_in_every_cell_changes_nothing(build, data, batch_size, moves_norms):
+    """Also of layers whose own weights move, and after a cell that diverged; the network comes back bit for bit."""
+    x, y = data("conv_bn")
+    net = build("conv_bn")
+    before = {n: t.clone() for n, t in net.state_dict().items()}
+    options = {"bn": "recalibrated", "calibration": 2 * x.flip(0), "batch_size": batch_size, "device": "cpu"}
+    asked = ls.Objective(net, x, y, **options)
+    pair = ls.random_pair(net, seed=1)
+    if moves_norms:
+        generator, both = torch.Generator().manual_seed(0), (pair.first, pair.second)
+        pair = ls.DirectionPair(
+            *({n: d[n] + 0.1 * torch.randn(d[n].shape, generator=generator) for n in d} for d in both)
+        )
+    far = ls.Grid([-1e308, -0.6, 0.0, 0.4], [-0.5, 0.0, 0.3])
+    wanted = measured("sequential", asked, [pair], far, seed=3)
+    found = measured("folded", asked, [pair], far, seed=3)
+    assert np.isfinite(wanted[0, 1:]).all()
+    np.testing.assert_allclose(found[..., :2], wanted[..., :2], rtol=1e-11)
+    with evaluators.get("folded").open(asked, Planes([pair], far), 1):
+        assert not any(isinstance(m, nn.Identity) for m in net.modules())
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    surface = ls.measure_surface(asked, pair, ODD)
+    assert surface.execution["evaluator"] == "folded"
+    assert surface.checks["evaluator_error"] < 1e-12
+
+
 @pytest.mark.parametrize(("precision", "rtol"), [("fp32", 1e-6), ("bf16", 5e-3)])
 @pytest.mark.parametrize(
     ("name", "bn"), [*((n, bn) for n in ("mlp_bn", "conv_bn") for bn in MODES), ("mlp", "frozen"), ("conv", "frozen")]
@@ -137,8 +166,9 @@ def test_every_evaluator_is_close_to_it_in_single_precision(objective, textbook,
         np.testing.assert_allclose(found[..., 1], wanted[..., 1], rtol=4 * rtol, err_msg=evaluator)
 
 
+@pytest.mark.parametrize("bn", MODES)
 @pytest.mark.parametrize("evaluator", EVALUATORS)
-def test_a_quadratic_surface_is_exact(evaluator):
+def test_a_quadratic_surface_is_exact(evaluator, bn):
     """Linear + mse: L(w + v) = L + g.v + v.H v / 2 with H = 2/(n k) I (x) X^T X; nine examples as 9, 4 + 5, 3 x 3."""
     generator = torch.Generator().manual_seed(0)
     n, p, k = 9, 4, 3
@@ -155,9 +185,9 @@ def test_a_quadratic_surface_is_exact(evaluator):
     wanted = (residual**2).mean() + (gradient * v).sum((-1, -2))
     wanted += np.einsum("...ap,pq,...aq", v, hessian, v) / 2
     for batch_size in (9, 5, 4):
-        objective = ls.Objective(net, x, y, loss="mse", batch_size=batch_size, device="cpu")
+        objective = ls.Objective(net, x, y, loss="mse", bn=bn, batch_size=batch_size, device="cpu")
         np.testing.assert_allclose(measured(evaluator, objective, [pair], grid)[0, ..., 0], wanted, rtol=1e-12)
-    single = ls.Objective(nn.Linear(p, k, bias=False), x, y, loss="mse", device="cpu")
+    single = ls.Objective(nn.Linear(p, k, bias=False), x, y, loss="mse", bn=bn, device="cpu")
     single.model.load_state_dict(net.state_dict())
     np.testing.assert_allclose(measured(evaluator, single, [pair], grid)[0, ..., 0], wanted, rtol=1e-5)
 
@@ -175,14 +205,15 @@ class _Scalars(nn.Module):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("evaluator", EVALUATORS)
-def test_axes_are_alpha_then_beta(evaluator, dtype):
+@pytest.mark.parametrize("bn", MODES)
+def test_axes_are_alpha_then_beta(evaluator, bn, dtype):
     net = _Scalars().to(dtype)
     nn.init.zeros_(net.a.weight)
     nn.init.zeros_(net.b.weight)
     one, zero = torch.ones(1, 1, dtype=dtype), torch.zeros(1, 1, dtype=dtype)
     pair = ls.DirectionPair({"a.weight": one, "b.weight": zero}, {"a.weight": zero, "b.weight": one})
     other = ls.DirectionPair(pair.second, pair.first)
-    objective = ls.Objective(net, one, zero[0], loss=lambda outputs, targets: outputs[:, 0], device="cpu")
+    objective = ls.Objective(net, one, zero[0], loss=lambda outputs, targets: outputs[:, 0], bn=bn, device="cpu")
     grid = ls.Grid(np.arange(-2.0, 3.0), np.arange(-3.0, 4.0))
     found = measured(evaluator, objective, [pair, other], grid)[..., 0]
     a, b = np.meshgrid(grid.alpha, grid.beta, indexing="ij")
@@ -261,6 +292,30 @@ def test_directions_may_move_biases_and_batchnorm(objective, point, evaluator, p
         for i, j in [(0, 0), (2, 1), (4, 2), (1, 2)]:
             wanted = exact(point(center, pair, float(ODD.alpha[i]), float(ODD.beta[j]))).loss
             assert found[i, j] == pytest.approx(wanted, rel=2e-6 if precision == "fp32" else 2e-2)
+
+
+@pytest.mark.parametrize("name", ["mlp", "mlp_dropout", "conv", "tied"])
+@pytest.mark.parametrize("evaluator", EVALUATORS)
+@pytest.mark.parametrize("batch_size", [512, 9])
+def test_without_batchnorm_the_modes_agree_in_every_evaluator(objective, name, evaluator, batch_size):
+    """Bit for bit: there is nothing that a mode could change."""
+    frozen, *others = (objective(name, bn=bn, batch_size=batch_size) for bn in MODES)
+    pairs = ls.random_pairs(frozen.model, 2)
+    wanted = measured(evaluator, frozen, pairs)
+    for other in others:
+        if not evaluators.get(evaluator).refusal(other, Planes(pairs, ODD)).startswith("recalibrated"):
+            np.testing.assert_array_equal(measured(evaluator, other, pairs), wanted)
+
+
+@pytest.mark.parametrize("name", ["mlp_bn", "conv_bn"])
+@pytest.mark.parametrize("evaluator", EVALUATORS)
+def test_recalibrated_on_its_own_batch_is_the_batch_mode_in_every_evaluator(objective, evaluator, name):
+    batch, recalibrated = (objective(name, bn=bn) for bn in ("batch", "recalibrated"))
+    pairs, before = ls.random_pairs(batch.model, 2), {n: b.clone() for n, b in recalibrated.model.named_buffers()}
+    found = measured(evaluator, recalibrated, pairs)
+    np.testing.assert_allclose(found, measured(evaluator, batch, pairs), rtol=1e-10, atol=1e-14)
+    for buffer, tensor in recalibrated.model.named_buffers():
+        assert torch.equal(tensor, before[buffer]), buffer
 
 
 class _TwoInputs(nn.Module):

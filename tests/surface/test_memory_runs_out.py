@@ -13,6 +13,8 @@ import landscape as ls
 from landscape.errors import ObjectiveError
 from landscape.surface import measure, measure_surfaces
 from landscape.surface.evaluators import batched
+from landscape.surface.memory import out_of_memory
+from landscape.surface.radius import auto_range
 
 GRID = ls.Grid([-1.0, 0.0, 0.7], [-0.5, 0.0, 1.0])
 
@@ -44,6 +46,61 @@ def tight(build, data):
 CPU = RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to ...")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        CPU,
+        MemoryError(),
+        RuntimeError("could not create a primitive"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+)
+def test_every_library_says_it_in_its_own_words(tight, error):
+    """Errors of memory have several types and no common word."""
+    asked = tight(fits=10, error=error)
+    pair = ls.random_pair(asked.model)
+    assert ls.measure_surface(asked, pair, GRID, evaluator="sequential").execution["batch_size"] == 6
+    assert not out_of_memory(ValueError(str(error) or "out of memory"))
+
+
+def test_a_range_is_sought_in_halves(tight, everything):
+    """Readable numbers, so they are the same in any batch."""
+    asked = tight(fits=10)
+    before, pair = everything(asked.model), ls.random_pair(asked.model)
+    found = auto_range(asked, pair)
+    assert everything(asked.model) == before
+    assert found == auto_range(tight(), pair)
+    with pytest.raises(ObjectiveError, match=r"batches of 23 examples.*part of the value"):
+        auto_range(tight(bn="batch", fits=10), pair)
+
+
+@pytest.mark.parametrize("bn", ["frozen", "batch", "recalibrated"])
+def test_continued_where_there_is_less_memory(tight, tmp_path, bn):
+    """What was chosen elsewhere does not fit here, not even for the center that is compared first."""
+    asked = tight(bn=bn)
+    pair, path = ls.random_pair(asked.model), tmp_path / "a.h5"
+    wanted = ls.measure_surface(asked, pair, GRID, evaluator="sequential")
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ls.measure_surface(asked, pair, GRID, path=path, evaluator="sequential", progress=stop)
+    assert "halved_for_memory" not in ls.load(path).execution
+    asked.model.fits = 10
+    if bn == "batch":
+        with pytest.raises(ObjectiveError, match=r"batches of 23 examples.*part of the value"):
+            ls.measure_surface(asked, pair, GRID, path=path)
+        return
+    found = ls.measure_surface(asked, pair, GRID, path=path)
+    np.testing.assert_allclose(found.loss, wanted.loss, rtol=1e-12)
+    for execution in (found.execution, ls.load(path).execution):
+        assert execution["batch_size"] == 6
+        assert execution["halved_for_memory"] is True
+
+
 @pytest.mark.parametrize("error", [None, CPU], ids=["cuda", "cpu"])
 @pytest.mark.parametrize("evaluator", ["auto", "sequential", "folded"])
 @pytest.mark.parametrize(("fits", "chosen"), [(22, 12), (10, 6), (1, 1)])
@@ -58,6 +115,8 @@ def test_too_large_from_the_start(tight, tmp_path, *, evaluator, fits, chosen, e
     assert surface.center.loss == pytest.approx(wanted.center.loss, rel=1e-13)
     assert surface.recipe == wanted.recipe  # a batch is no part of a frozen value
     assert ls.load(tmp_path / "a.h5").execution["batch_size"] == surface.execution["batch_size"] == chosen
+    assert surface.execution["halved_for_memory"] is True
+    assert "halved_for_memory" not in wanted.execution
     assert asked.batch_size == 512  # the caller's objective is as it was
 
 

@@ -213,7 +213,11 @@ def test_second_differences_use_measured_cells_only():
     assert found["lowest"].values == 0
     assert found["convex_share"].left_out == 15  # two neighbourhoods of nine cells that share three
     few = dataclasses.replace(surface, measured=np.indices(surface.loss.shape[1:]).sum(axis=0)[None] % 2 == 0)
-    assert np.isnan(metrics(few)["convex_share"].values)  # too few whole neighbourhoods
+    share = metrics(few)["convex_share"]  # too few whole neighbourhoods: interpolated cells take part
+    assert (share.values, share.left_out, share.estimated) == (1, 0, True)
+    assert not found["convex_share"].estimated
+    gone = dataclasses.replace(few, done=few.measured)
+    assert np.isnan(metrics(gone)["convex_share"].values)
 
 
 def test_the_interval_is_students():

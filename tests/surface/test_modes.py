@@ -128,6 +128,44 @@ def test_one_pass_is_enough_where_the_batch_is_the_calibration_set(objective):
                     assert len(passes) == wanted
 
 
+def test_a_calibration_pass_ends_with_the_last_layer(build, data):
+    """Once it is known which that is: what follows it changes no statistics. The numbers stay the same to the bit."""
+    (x, y), (c, _) = data("conv_bn"), data("conv_bn", n=31, seed=9)
+    asked = ls.Objective(build("conv_bn"), x, y, bn="recalibrated", calibration=c, device="cpu")
+    sizes = []
+    asked.model[-1].register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    with asked.session() as session:
+        first, second = session.examples().losses.clone(), session.examples().losses.clone()
+    assert sizes == [31, 23, 23]
+    assert torch.equal(first, second)
+
+
+def test_a_layer_that_is_first_used_later_on_is_still_calibrated(data):
+    """Which layers a pass uses may depend on the weights: a pass that ended too early would miss the new one."""
+
+    class Turns(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.head = nn.BatchNorm1d(6), nn.BatchNorm1d(6), nn.Linear(6, 3)
+
+        def forward(self, x):
+            layers = (self.a, self.b) if self.head.bias[0] > 0 else (self.b, self.a)
+            for layer in layers:
+                x = torch.relu(layer(x))
+            return self.head(x)
+
+    x, y = data()
+    net = Turns().double()
+    nn.init.constant_(net.head.bias, 0.5)
+    asked = ls.Objective(net, x, y, bn="recalibrated", calibration=x + 1, device="cpu")
+    other = {**asked.center, "head.bias": -asked.center["head.bias"]}
+    with asked.session() as session:
+        session.examples()
+        session.load(other)
+        found = session.examples().losses.clone()
+    assert torch.equal(found, losses(asked, other))
+
+
 def test_batch_mode_uses_each_batch_and_nothing_else(build, data):
     """Against train mode of a fresh copy on the same near-equal batches: 23 = 7 + 8 + 8."""
     x, y = data()

@@ -282,3 +282,19 @@ def test_what_cannot_be_measured_is_refused_at_once(build, data):
         with pytest.raises(LayoutError, match=message):
             ls.Objective(net, inputs, targets, device="cpu")
     assert issubclass(UnknownNameError, LandscapeError)
+
+
+@pytest.mark.parametrize(
+    ("name", "bn", "on_a_gpu"),
+    [("mlp_bn", "frozen", 4096), ("mlp_bn", "recalibrated", 4096), ("mlp_bn", "batch", 512), ("mlp", "batch", 4096)],
+)
+def test_a_batch_that_nobody_asked_for_depends_on_the_device_where_no_value_depends_on_it(
+    objective, monkeypatch, name, bn, on_a_gpu
+):
+    here, asked = objective(name, bn=bn), objective(name, bn=bn, batch_size=9)
+    monkeypatch.setattr("landscape.surface.objective.devices.resolve", lambda device: torch.device("cuda:0"))
+    monkeypatch.setattr(ls.Objective, "_place", lambda self, tree: tree)  # there is no GPU to copy to
+    there = objective(name, bn=bn)
+    assert (here.batch_size, there.batch_size, asked.batch_size) == (512, on_a_gpu, 9)
+    assert here.recipe == there.recipe == objective(name, bn=bn, batch_size=512).recipe
+    assert objective(name, bn=bn, batch_size=9).batch_size == 9

@@ -10,6 +10,9 @@ from torch import nn
 import landscape as ls
 from landscape.space import random_pairs
 from landscape.surface import measure_surfaces
+from landscape.surface.evaluators import Planes
+from landscape.surface.execution import Execution
+from landscape.surface.precision import precision_error
 
 GRID = ls.Grid([-0.6, -0.3, 0.0, 0.4, 0.7], [-0.5, -0.2, 0.0, 0.1, 0.3])
 PLACES = [(i, j) for i in (0, 2, 4) for j in (0, 2, 4)]
@@ -54,6 +57,41 @@ def test_cells_that_are_not_finite_are_counted_apart():
     assert found["cells"] == 1
     assert found["not_finite"] == 1
     assert found["largest"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "beta", "pairs", "cells"),
+    [(11, 1, 1, 9), (1, 30, 2, 9), (2, 41, 1, 9), (5, 1, 2, 9), (2, 2, 1, 4), (1, 1, 3, 3)],
+)
+def test_lines_and_narrow_grids_give_nine_cells_where_they_have_them(objective, alpha, beta, pairs, cells):
+    low = objective("mlp", dtype=torch.float32, precision="bf16")
+    axes = [np.linspace(-0.5, 0.5, n) if n > 1 else np.zeros(1) for n in (alpha, beta)]
+    surface = ls.measure_surface(low, random_pairs(low.model, pairs), ls.Grid(*axes))
+    assert surface.checks["precision_error"]["cells"] >= cells
+    assert cells in {9, surface.loss.size}
+
+
+@pytest.mark.parametrize(("limit", "finite"), [(0.3, True), (0.12, True), (-1.0, False)])
+def test_where_most_losses_are_not_finite_further_cells_are_compared(objective, limit, finite):
+    """Finite within a distance of the center; nowhere at all, the first nine cells are the last."""
+
+    def loss(outputs, targets):
+        found = outputs.float().square().sum(dim=1)
+        near = (low.model[0].weight - center).norm() <= limit * center.norm()
+        return torch.where(near, found, torch.nan)
+
+    low = objective("mlp", dtype=torch.float32, precision="bf16", loss=loss)
+    center = low.model[0].weight.detach().clone()
+    pairs, grid, passes = random_pairs(low.model, 2), ls.Grid.square(1.0, 41), []
+    low.model.register_forward_pre_hook(lambda *_: passes.append(1))
+    found = precision_error(low, Planes(pairs, grid), Execution("sequential", 512, 1))
+    if finite:
+        assert found["cells"] >= 9
+        assert 0 < found["largest"] < 5e-2
+        assert len(passes) < 400
+    else:
+        assert found["cells"] == found["not_finite"] == found["largest"] == 0
+        assert len(passes) < 30
 
 
 def test_every_mode_of_several_has_its_own(objective, build):

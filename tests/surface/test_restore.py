@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 import landscape as ls
+from landscape.surface import evaluators
 
 GRID = ls.Grid([-1.0, 0.0, 0.5], [0.0, 1.0])
 
@@ -38,6 +40,7 @@ def lived_in(build, data):
     return make
 
 
+@pytest.mark.usefixtures("graphed_here")
 @pytest.mark.parametrize(
     "case", [*itertools.product(["mlp_dropout_bn", "conv_bn"], ["frozen", "batch", "recalibrated"])]
 )
@@ -58,6 +61,11 @@ def test_every_call_leaves_the_network(lived_in, data, everything, tmp_path, cas
         "finished": lambda: ls.measure_surface(objective, pairs, GRID, path=tmp_path / "s.h5"),
         "check": lambda: ls.check_geometry(objective, pairs),
     }
+    for evaluator in ("folded", "batched", "graphed"):
+        if evaluators.get(evaluator).refusal(objective, evaluators.Planes(pairs, GRID)):
+            continue
+        calls[evaluator] = functools.partial(ls.measure_surface, objective, pairs, GRID, evaluator=evaluator)
+    assert "graphed" in calls
     for call, act in calls.items():
         act()
         after = everything(net)
@@ -67,9 +75,14 @@ def test_every_call_leaves_the_network(lived_in, data, everything, tmp_path, cas
     assert torch.equal(y, kept[1])
 
 
+@pytest.mark.usefixtures("graphed_here")
 @pytest.mark.parametrize(
     ("bn", "evaluator"),
-    [("frozen", "folded"), *itertools.product(["frozen", "batch", "recalibrated"], ["sequential"])],
+    [
+        *itertools.product(["frozen", "recalibrated"], ["folded"]),
+        *itertools.product(["frozen", "batch"], ["batched"]),
+        *itertools.product(["frozen", "batch", "recalibrated"], ["sequential", "graphed"]),
+    ],
 )
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_loss_that_raises_leaves_the_network(lived_in, data, everything, *, bn, evaluator, error):
@@ -89,7 +102,8 @@ def test_a_loss_that_raises_leaves_the_network(lived_in, data, everything, *, bn
     stop, begun = None, []
     ls.measure_surface(objective, pair, GRID, evaluator=evaluator, progress=lambda _: begun.append(calls))
     whole = calls
-    assert whole - begun[0] == 3 * (1 + 6)  # three batches: of the center once more, and of each cell
+    if evaluator != "batched":  # which evaluates several cells and judges them one by one
+        assert whole - begun[0] == 3 * (1 + 6)  # three batches: of the center once more, and of each cell
     # the center, its repetition, the checks, the choice, the opening, the first and the last cell
     for stop in (1, 4, 8, 14, 18, begun[0] - 5, begun[0], begun[0] + 1, begun[0] + 5, whole):
         calls = 0

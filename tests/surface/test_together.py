@@ -67,6 +67,51 @@ def test_three_at_once_are_three_one_by_one(three, same_surface, tmp_path, name,
         assert (np.abs(found[1].loss / found[2].loss - 1).max() > 1e-3) == (batch_size == 9)
 
 
+@pytest.mark.parametrize("batch_size", [512, 9])
+def test_adaptive_takes_a_cell_that_any_mode_needs_for_all(three, same_surface, tmp_path, batch_size):
+    """The same cells in every mode, each with the values and an error of its own; each alone needs fewer."""
+    objectives, fine = three(batch_size=batch_size), ls.Grid.square(1.0, 21)
+    pairs = ls.random_pair(objectives[0].model)
+    paths = [tmp_path / f"{bn}.h5" for bn in MODES]
+    options = {"evaluator": "sequential", "sampling": "adaptive"}
+    found = measure_surfaces(objectives, pairs, fine, paths=paths, **options)
+    assert found[0].measured.mean() < 0.6
+    for objective, surface, path in zip(objectives, found, paths, strict=True):
+        np.testing.assert_array_equal(surface.measured, found[0].measured)
+        same_surface(ls.load(path), surface)
+        dense = ls.measure_surface(objective, pairs, fine, evaluator="sequential")
+        np.testing.assert_array_equal(surface.loss[surface.measured], dense.loss[dense.measured & surface.measured])
+        errors = np.abs(surface.loss / dense.loss - 1)[~surface.measured]
+        assert 0 < np.quantile(errors, 0.95) <= surface.error_estimate <= 0.03
+        alone = ls.measure_surface(objective, pairs, fine, **options)
+        assert alone.measured.sum() <= found[0].measured.sum()
+
+
+@pytest.mark.usefixtures("blocks_of_five")
+def test_adaptive_modes_of_different_progress_are_continued(three, same_surface, measured_parts, tmp_path):
+    """Stopped between the modes, whose files then differ; one is lost besides."""
+    fine, paths = ls.Grid.square(1.0, 21), [tmp_path / f"{bn}.h5" for bn in MODES]
+
+    def measured(paths=None, progress=None):
+        objectives = three(batch_size=9)
+        pairs = ls.random_pair(objectives[0].model)
+        options = {"evaluator": "sequential", "sampling": "adaptive", "progress": progress}
+        return measure_surfaces(objectives, pairs, fine, paths=paths, **options)
+
+    whole = measured()
+    with pytest.raises(KeyboardInterrupt):
+        measured(paths, stop_at(130))
+    counts = [int(ls.load(path).measured.sum()) for path in paths]
+    assert len(set(counts)) > 1
+    paths[0].unlink()
+    measured_parts.clear()
+    for surface, wanted in zip(measured(paths), whole, strict=True):
+        same_surface(surface, wanted)
+        assert surface.error_estimate == wanted.error_estimate
+    again = [sum(len(block) for which, block in measured_parts if which == k) for k in range(3)]
+    assert again == [int(whole[0].measured.sum()) - n for n in (0, *counts[1:])]
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 def test_batch_and_recalibrated_share_a_pass_only_where_they_are_the_same_number(
     three, build, data, measured_parts, order

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from landscape.space import batchnorm_layers
-from landscape.space.folding import Fold, folded
+from landscape.space.folding import Fold, Refold, folded
 from landscape.surface.evaluators.base import EVALUATORS, Block, Measure, Planes
 from landscape.surface.evaluators.mover import Mover
 from landscape.surface.evaluators.small_maps import small_maps
@@ -46,6 +46,8 @@ class Sequential:
             session = stack.enter_context(objective.session())
             fold = stack.enter_context(rewritten(session, planes, wanted=self.rewrites))
             narrow = narrow_parameters(session.model) if self.rewrites and objective.lowered else []
+            if self.rewrites and session.recalibrated and not objective.lowered:  # bfloat16 would be rounded twice
+                session.settled = Refold(session.model, session.probe, planes.moving)
             if self.rewrites and objective.device.type == "cpu":
                 stack.enter_context(small_maps(session.model, session.probe))
             mover = Mover(session, center, planes.pairs, planes.moving, fold=fold, narrow=narrow)
@@ -65,15 +67,17 @@ class Sequential:
 class Folded(Sequential):
     """Less work for the same cell.
 
-    BatchNorm layers that no direction moves are folded away, bfloat16 weights are rounded once a cell, and convolutions
-    of maps smaller than their kernel are one matrix product.
+    BatchNorm layers that no direction moves are folded away; with recalibrated statistics in every cell anew, once
+    these are known. bfloat16 weights are rounded once a cell, and convolutions of maps smaller than their
+    kernel are one matrix product.
     """
 
     rewrites = True
 
     def refusal(self, objective: Objective, planes: Planes) -> str:
         """Say why there is nothing to rewrite; empty where there is."""
-        if objective.lowered or (objective.bn == "frozen" and batchnorm_layers(objective.model)):
+        fixed = objective.bn == "frozen" or (objective.bn == "recalibrated" and not objective.calibrates_itself)
+        if objective.lowered or (fixed and batchnorm_layers(objective.model)):
             return ""
         return "there is no BatchNorm layer with fixed statistics to fold"
 
