@@ -364,3 +364,12 @@ def test_a_whole_band_is_timed(bench, tmp_path):
     band = run(bench("training"), *arguments, *more, tmp_path=tmp_path)["band"]
     assert (band["runs"], band["epochs"], band["steps"]) == (4, 1, 4)
     assert set(band["methods"].values()) == {"stacked"}
+
+
+def test_bn_modes_are_timed_and_judged(bench, tmp_path):
+    found = bench("bn_modes").main(["--quick", "--networks", "vgg_light_bn", "--out", str(tmp_path / "modes.json")])
+    ratios = found["workloads"]["vgg_light_bn"]["over_frozen"]
+    assert ratios["frozen"]["median"] == 1.0
+    (target,) = found["targets"]
+    assert (target.wanted, target.at_least, target.found) == (2.2, False, ratios["recalibrated"]["median"])
+    assert json.loads((tmp_path / "modes.json").read_text())["targets"][0]["verdict"] in {"pass", "fail"}
