@@ -85,7 +85,8 @@ def trace_numbers(traces: Sequence[SmoothnessTrace]) -> dict[str, Number]:
         For every measure ``MEASURE.MODEL`` (mean over the run, over the seeds), ``MEASURE.MODEL.WINDOW``, the same with
         ``median.`` and ``max.`` before it, ``start.MEASURE.MODEL`` (first probe), ``ratio.MEASURE.MODEL`` without/with
         BatchNorm by the name of the network without; ``accuracy.MODEL`` of the last tenth of the probes;
-        ``shift.MODEL.LAYER`` and ``cosine.MODEL.LAYER``, medians over the run.
+        ``shift.MODEL.LAYER`` and ``cosine.MODEL.LAYER``, medians over the run, by the layers' names as they were asked
+        for: the fifth layer of two networks may have two names.
     """
     found: dict[str, Number] = {}
     for model, own in _by_model(traces).items():
@@ -116,7 +117,7 @@ def _largest(values: FloatArray) -> float:
 
 
 def _shifts(model: str, traces: Sequence[SmoothnessTrace]) -> Iterator[tuple[str, Number]]:
-    for k, layer in enumerate(traces[0].layer):
+    for k, layer in enumerate(traces[0].recipe["probe"]["layers"]):
         for name, field in (("shift", "covariate_shift"), ("cosine", "covariate_cosine")):
             medians = [float(np.nanmedian(getattr(trace, field)[:, k])) for trace in traces]
             yield f"{name}.{model}.{layer}", Number.over(medians)

@@ -187,3 +187,47 @@ def test_a_quotient_of_numbers_and_one_that_is_not_there(finished):
 def test_numbers_over_seeds_have_a_spread():
     assert Number.over([1.0, 3.0]) == Number(2.0, np.sqrt(2.0), 2)
     assert np.isnan(Number.over([1.0]).spread)
+
+
+PROBED = """
+question = "Does a probed run leave its numbers?"
+protocol = "Two light networks, probed at every second step."
+
+[data]
+dataset = "fashion_mnist_mini"
+limit = 60
+
+[[step]]
+name = "probe"
+kind = "smoothness"
+models = ["vgg_light", "vgg_light_bn"]
+steps = 4
+every = 2
+batch_size = 30
+learning_rate = 0.01
+layers = [2]
+
+[[step]]
+name = "linear"
+kind = "deep-linear"
+models = ["dln_bn"]
+steps = 4
+every = 2
+depth = 3
+"""
+
+
+def test_probed_runs_leave_their_numbers(write, tmp_path):
+    done = run_experiment(write(PROBED), out=tmp_path / "out", command="landscape run small.toml")
+    traces = {name: load(tmp_path / f"out/probe-{name}-lr0.01-seed0.h5") for name in ("vgg_light", "vgg_light_bn")}
+    numbers = done.outcomes["probe"].numbers
+    for name, trace in traces.items():
+        assert trace.step.tolist() == [0, 2]
+        assert numbers[f"loss_variation.{name}"].value == pytest.approx(np.ptp(trace.loss, axis=1).mean(), rel=1e-12)
+        assert numbers[f"start.beta_smoothness.{name}"].value == trace.beta_smoothness[0]
+        assert numbers[f"shift.{name}.2"].value == np.median(trace.covariate_shift[:, 0])
+    means = [np.ptp(traces[name].loss, axis=1).mean() for name in ("vgg_light", "vgg_light_bn")]
+    assert numbers["ratio.loss_variation.vgg_light"].value == pytest.approx(means[0] / means[1], rel=1e-12)
+    trace = load(tmp_path / "out/linear-dln_bn-lr1e-06-seed0.h5")
+    logs = np.log10(trace.loss.max(axis=1))
+    assert done.outcomes["linear"].numbers["log10_loss.dln_bn"].value == pytest.approx(np.median(logs), rel=1e-12)
