@@ -11,7 +11,7 @@ from landscape.datasets.options import DataOptions
 from landscape.errors import UsageError
 from landscape.records import SmoothnessTrace
 from landscape.records.base import FloatArray
-from landscape.smoothness import MEASURES, compare_traces, find_panels, windowed
+from landscape.smoothness import MEASURES, compare_traces, default_windows, find_panels, windowed
 from landscape.smoothness.deep_linear import DeepLinearConfig
 from landscape.tasks.deep_linear import smoothness_of_deep_linear
 from landscape.tasks.experiment_steps import DATA_KEYS, KINDS, Bench, Kind, Number, Outcome
@@ -72,7 +72,11 @@ def _ratios(traces: Sequence[SmoothnessTrace]) -> Iterator[tuple[str, Any]]:
     models = _by_model(traces)
     for panel in find_panels(list(models)):
         if panel.without is not None and panel.with_bn is not None:
-            yield panel.without, compare_traces(models[panel.without], models[panel.with_bn])
+            try:
+                ratios = compare_traces(models[panel.without], models[panel.with_bn])
+            except UsageError:  # one of them ended early: there is no ratio over other steps
+                continue
+            yield panel.without, ratios
 
 
 def trace_numbers(traces: Sequence[SmoothnessTrace]) -> dict[str, Number]:
@@ -94,11 +98,12 @@ def trace_numbers(traces: Sequence[SmoothnessTrace]) -> dict[str, Number]:
             values = [measure(trace) for trace in own]
             found[f"start.{name}.{model}"] = Number.over([v[0] for v in values])
             found[f"max.{name}.{model}"] = Number.over([_largest(v) for v in values])
-            tables = [windowed(trace.step, v) for trace, v in zip(own, values, strict=True)]
-            for number, windows in enumerate(zip(*tables, strict=True)):
-                key = f"{name}.{model}" if number == 0 else f"{name}.{model}.{windows[0].name}"
-                found[key] = Number.over([w.mean for w in windows])
-                found[f"median.{key}"] = Number.over([w.median for w in windows])
+            windows = default_windows(max((trace.step for trace in own), key=len))  # a run may have ended early
+            tables = [windowed(trace.step, v, windows) for trace, v in zip(own, values, strict=True)]
+            for number, row in enumerate(zip(*tables, strict=True)):
+                key = f"{name}.{model}" if number == 0 else f"{name}.{model}.{row[0].name}"
+                found[key] = Number.over([w.mean for w in row])
+                found[f"median.{key}"] = Number.over([w.median for w in row])
         late = [trace.accuracy[int(_LATE * len(trace.accuracy)) :] for trace in own]
         found[f"accuracy.{model}"] = Number.over([float(a.mean()) for a in late])
         found |= dict(_shifts(model, own))
@@ -137,7 +142,7 @@ def logarithms(traces: Sequence[SmoothnessTrace]) -> dict[str, Number]:
     for model, own in _by_model(traces).items():
         columns: dict[str, list[float]] = {}
         for trace in own:
-            early = trace.step < _EARLY
+            early = trace.step <= _EARLY
             edges = {"loss": trace.loss.max(axis=1), "gradient": trace.gradient_distance.max(axis=1)}
             for name, values in (edges | {"beta": trace.beta_smoothness}).items():
                 with np.errstate(divide="ignore"):

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -124,17 +123,21 @@ def _table(finished: Finished) -> Iterator[str]:
         if any(finished.outcomes[term.split(".")[0]].missing for term in entry.terms):
             rows.append(f"| {says} | not run | | {_bounds(entry)} | | {entry.source} |")
             continue
-        found = found_number(entry, finished.outcomes)
-        came = entry.low <= found.value <= entry.high
+        try:
+            found = found_number(entry, finished.outcomes)
+        except UsageError as error:  # a ratio that too few runs survived for, say: the rest of the table stands
+            rows.append(f"| {says} | no value | | {_bounds(entry)} | | {entry.source} |")
+            misses.append(f"* {says}: no value; {error}.")
+            continue
         text = number(found.value, 4) if np.isfinite(found.value) else str(found.value)
         if np.isfinite(found.spread):
             text += f" ± {number(found.spread, 2)} ({found.count})"
         published = "" if entry.published is None else number(entry.published, 4)
         bounds = _bounds(entry)
-        verdict = ("yes" if came else "**no**") if bounds else ""
+        verdict = came_out(entry, found) if bounds else ""
         rows.append(f"| {says} | {text} | {published} | {bounds} | {verdict} | {entry.source} |")
-        if bounds and not came:
-            misses.append(f"* {says}: {text}, expected {bounds}.")
+        if verdict not in {"", "yes"}:
+            misses.append(f"* {says}: {text}, expected {bounds}: {verdict.strip('*')}.")
     yield from ("## Against what was published", "")
     yield "| | here | published | expected here | came out | source |"
     yield "| --- | ---: | ---: | ---: | --- | --- |"
@@ -142,6 +145,22 @@ def _table(finished: Finished) -> Iterator[str]:
     ran = not any(outcome.missing for outcome in finished.outcomes.values())
     all_came = "All of these came out." if ran else "All of these that were run came out."
     yield from ("Did not come out:", "", *misses, "") if misses else (all_came, "")
+
+
+def came_out(entry: Expected, found: Number) -> str:
+    """Judge a number, and each of its seeds.
+
+    Args:
+        entry: The bounds.
+        found: The number.
+
+    Returns:
+        ``yes`` where mean and every seed lie within the bounds, ``no`` where the mean does not, else at how many seeds.
+    """
+    if not entry.low <= found.value <= entry.high:
+        return "**no**"
+    seeds = [entry.low <= value <= entry.high for value in found.values]
+    return "yes" if all(seeds) else f"**at {sum(seeds)} of {len(seeds)} seeds**"
 
 
 def _bounds(entry: Expected) -> str:
@@ -162,8 +181,8 @@ def found_number(entry: Expected, outcomes: Mapping[str, Outcome]) -> Number:
         outcomes: What the steps left.
 
     Returns:
-        The number. A quotient is that of the means and carries no spread. So is a difference, unless both have as many
-        seeds: it is then taken seed by seed.
+        The number. Quotients and differences are taken seed by seed where both have as many seeds; else they are those
+        of the means and carry no spread.
 
     Raises:
         UsageError: A step has no number of that name; the message lists those that begin alike.
@@ -172,13 +191,11 @@ def found_number(entry: Expected, outcomes: Mapping[str, Outcome]) -> Number:
     if len(parts) == 1:
         return parts[0]
     first, second = parts
-    if entry.is_difference:
-        if first.values and len(first.values) == len(second.values):
-            return Number.over([a - b for a, b in zip(first.values, second.values, strict=True)])
-        return Number(first.value - second.value, count=min(first.count, second.count))
+    combine = np.subtract if entry.is_difference else np.divide
     with np.errstate(divide="ignore", invalid="ignore"):
-        value: Any = np.float64(first.value) / np.float64(second.value)
-    return Number(float(value), count=min(first.count, second.count))
+        if first.values and len(first.values) == len(second.values):
+            return Number.over(combine(first.values, second.values).tolist())
+        return Number(float(combine(first.value, second.value)), count=min(first.count, second.count))
 
 
 def _looked_up(name: str, outcomes: Mapping[str, Outcome]) -> Number:

@@ -47,7 +47,8 @@ class Number:
     @classmethod
     def over(cls, values: Sequence[float]) -> Number:
         """Take the mean and the spread of several; what is not finite makes the mean so."""
-        return cls(*spread([float(v) for v in values]), len(values))
+        own = tuple(float(v) for v in values)
+        return cls(*spread(list(own)), len(own), own)
 
 
 @dataclass(frozen=True)

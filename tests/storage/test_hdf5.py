@@ -168,7 +168,7 @@ def foreign(path, **attributes):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({}, r"holds no record of this package \(kind None; known: bands, .*surface\)"),
+        ({}, r"holds no record of this package \(kind None; known: bands, .*surface"),
         ({"kind": "weather"}, "kind 'weather'"),
         ({"kind": np.array([1, 2])}, "is not a result file|holds no record"),
         ({"kind": "run"}, "format version None"),

@@ -13,8 +13,8 @@ from landscape.smoothness import band_gap, compare_bands, variant_band
 from landscape.storage import load
 from landscape.surface.metrics import metrics
 from landscape.tasks.experiment import run_experiment
-from landscape.tasks.experiment_file import read_experiment
-from landscape.tasks.experiment_report import found_number
+from landscape.tasks.experiment_file import Expected, read_experiment
+from landscape.tasks.experiment_report import came_out, found_number
 from landscape.tasks.experiment_steps import Number, Outcome
 
 SHIPPED = sorted((Path(__file__).parents[2] / "experiments").rglob("*.toml"))
@@ -231,3 +231,24 @@ def test_probed_runs_leave_their_numbers(write, tmp_path):
     trace = load(tmp_path / "out/linear-dln_bn-lr1e-06-seed0.h5")
     logs = np.log10(trace.loss.max(axis=1))
     assert done.outcomes["linear"].numbers["log10_loss.dln_bn"].value == pytest.approx(np.median(logs), rel=1e-12)
+
+
+def test_every_seed_is_judged_and_quotients_are_paired():
+    entry = Expected("a.x/a.y", "nowhere", low=1.0, high=3.0)
+    outcomes = {"a": Outcome({"x": Number.over([2.0, 6.0, 2.0]), "y": Number.over([1.0, 4.0, 4.0])}, ())}
+    found = found_number(entry, outcomes)
+    assert found.values == (2.0, 1.5, 0.5)
+    assert found.value == pytest.approx(4 / 3)
+    assert came_out(entry, found) == "**at 2 of 3 seeds**"
+    assert came_out(entry, Number.over([1.0, 3.0])) == "yes"
+    assert came_out(entry, Number.over([1.0, 9.0])) == "**no**"
+    assert came_out(entry, Number(float("nan"))) == "**no**"
+
+
+def test_a_number_that_no_run_gave_is_a_line_and_loses_nothing(write, tmp_path):
+    text = SMALL.replace('number = "bands.gap.vgg_light"', 'number = "bands.ratio.plain"')
+    short = text[: text.index('[[step]]\nname = "plane"')] + text[text.index("[reduced]") :]
+    done = run_experiment(write(short), reduced=True, out=tmp_path / "out")
+    page = done.summary.read_text(encoding="utf-8")
+    assert "| a gap that cannot be | no value |" in page
+    assert "* a gap that cannot be: no value; step 'bands' has no number 'ratio.plain'; it has ratio.light" in page

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from landscape.storage import load, load_checkpoint
-from landscape.training import TrainingData, fused, train, trainer
+from landscape.training import TrainingData, fused, keeping, train
 from landscape.training.fused import choose, groups, seconds, train_together
 from landscape.training.recorded import RecordedStep
 from landscape.training.stack import Stack
@@ -194,7 +194,7 @@ def test_stopped_at_any_write_and_continued_gives_the_same_bits(comparison, data
     """Three members; best, last and record each, in two epochs: some are an epoch ahead of others when it stops."""
     whole, broken = comparison(tmp_path / "whole", epochs=3), comparison(tmp_path / "broken", epochs=3)
     train_together(whole, data=data, fuse="on")
-    save, made = trainer.save_checkpoint, []
+    save, made = keeping.save_checkpoint, []
 
     def stopping(path, *args, **named):
         made.append(path)
@@ -203,7 +203,7 @@ def test_stopped_at_any_write_and_continued_gives_the_same_bits(comparison, data
         save(path, *args, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save_checkpoint", stopping)
+        patch.setattr(keeping, "save_checkpoint", stopping)
         with pytest.raises(Stop):
             train_together(broken, data=data, fuse="on")
     begun = broken[0].checkpoint_path("last").exists()

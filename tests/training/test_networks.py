@@ -17,7 +17,8 @@ from landscape.surface.evaluators import get
 from landscape.training import TrainConfig
 
 LARGE = ("vgg", "vgg_bn", "vgg_dropout", "vgg_dropout_bn", "resnet9", "resnet18")
-NAMES = [*(n for n in models.names() if n != "tiny"), "torchvision:mobilenet_v3_small"]
+VECTORS = {"dln", "dln_bn"}  # trained by regression on vectors
+NAMES = [*(n for n in models.names() if n != "tiny" and n not in VECTORS), "torchvision:mobilenet_v3_small"]
 GRID = ls.Grid((-0.5, 0.0, 0.5), (-0.4, 0.0, 0.3))
 
 

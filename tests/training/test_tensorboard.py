@@ -71,15 +71,15 @@ def test_a_run_that_was_stopped_and_continued_is_logged_once(config, tmp_path, r
 
     pytest.importorskip("tensorboard")
     c = config("tiny", epochs=3, val_every=4, out=tmp_path / "out", tensorboard=tmp_path)
-    write = trainer.Trainer._write_checkpoints
+    write = trainer.write_checkpoints
 
-    def killed(self, best):
-        if self.history.epochs == 2:
+    def killed(run, *, best):
+        if run.history.epochs == 2:
             raise KeyboardInterrupt
-        write(self, best)
+        write(run, best=best)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trainer.Trainer, "_write_checkpoints", killed)
+        patch.setattr(trainer, "write_checkpoints", killed)
         train(c)
     run = train(c)
     check(read(tmp_path / NAME)[0], run)
