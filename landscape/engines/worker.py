@@ -103,6 +103,7 @@ def main(connection: Connection, place: Place) -> None:
     except BaseException as error:
         _send(connection, "error", (portable(error), traceback.format_exc()))
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is left to unwind; an exit handler would be interrupted
         gc.freeze()  # or the interpreter searches all of PyTorch for cycles on its way out, for half a second
 
 
