@@ -299,7 +299,7 @@ def depth(plane: Plane) -> Found:
     if math.isnan(cell.value) or math.isnan(plane.center_loss):
         return replace(cell, value=math.nan)
     i, j = np.unravel_index(np.where(plane.measured, plane.loss, np.inf).argmin(), plane.loss.shape)
-    if (i, j) == plane.center:
+    if (int(i), int(j)) == plane.center:
         return replace(cell, value=0.0, error=0.0)
     value = plane.center_loss - cell.value
     return replace(cell, value=0.0 if abs(value) <= plane.rounding else value, error=float(plane.delta_sem[i, j]))

@@ -102,6 +102,7 @@ def surface_from_checkpoint(
     Args:
         ckpt: The checkpoint.
         out: The surface file; by default ``results/surfaces/<checkpoint stem>.h5``. It is continued if it exists.
+            In a folder that exists its name is the checkpoint's.
         options: All settings.
         command: What the user typed, to be shown on the page.
         standalone: Whether the page carries plotly's script.
@@ -116,7 +117,7 @@ def surface_from_checkpoint(
     """
     checkpoint = load_checkpoint(ckpt, options.model, model_options=options.model_options)
     data, assumed = images_for(checkpoint, options.data)
-    out = record_file(out or Path("results/surfaces") / f"{ckpt.stem}.h5", "surface")
+    out = record_file(out, Path("results/surfaces") / f"{ckpt.stem}.h5", "surface")
     assumed = [*checkpoint.notes, *assumed]
     if say is not None:
         for text in assumed:
