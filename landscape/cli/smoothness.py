@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ _IMAGES = ("dataset", "root", "limit", "normalization", "image_size", "channels"
 @click.option(
     "--layers",
     type=CommaList(Layer()),
-    help="Its layers: positions from 1, or names of modules; says --ics too.  [default: 5,10]",
+    help="Its layers: positions from 1, or names of modules; says --ics too.  [default: those of 5,10 that there are]",
 )
 @click.option("--init", type=click.Choice(INITS), help="Initial weights.  [default: xavier]")
 @click.option("--bn-placement", type=click.Choice(BN_PLACEMENTS), help="Where BatchNorm stands.  [default: conv]")
@@ -112,7 +113,7 @@ def _on_images(
     probes = _taken(options, "models", "seeds", "every", "multiples", "step_sizes")
     rate = options.pop("learning_rate", _RATE)
     shared = TrainConfig(data=data, model_options=network, out=out, learning_rate=rate, **options)
-    config = SmoothnessConfig(shared=shared, steps=steps, layers=layers, **probes)
+    config = SmoothnessConfig(shared=shared, steps=steps, layers=layers, fewer_layers=layers is _LAYERS, **probes)
 
     def images(first: Progress) -> int:
         """Without --limit the number of images shows in the number of steps."""
@@ -120,7 +121,13 @@ def _on_images(
         return data.limit or round(each * shared.batch_size / (1 - shared.validation))
 
     with shown(quiet, limit=images if steps is None else None) as progress:  # fewer images do not make fewer steps
-        written = smoothness_from_training(config, command=command_line(), standalone=standalone, progress=progress)
+        written = smoothness_from_training(
+            config,
+            command=command_line(),
+            standalone=standalone,
+            progress=progress,
+            say=None if quiet else partial(click.echo, err=True),
+        )
     _tell(written, quiet)
 
 

@@ -11,7 +11,7 @@ from landscape.datasets.options import DataOptions
 from landscape.errors import UsageError
 from landscape.records import SmoothnessTrace
 from landscape.records.base import FloatArray
-from landscape.smoothness import MEASURES, compare_traces, find_panels, windowed
+from landscape.smoothness import MEASURES, compare_traces, find_panels, trace_windows, windowed
 from landscape.smoothness.deep_linear import DeepLinearConfig
 from landscape.tasks.deep_linear import smoothness_of_deep_linear
 from landscape.tasks.experiment_steps import DATA_KEYS, KINDS, Bench, Kind, Number, Outcome
@@ -94,7 +94,7 @@ def trace_numbers(traces: Sequence[SmoothnessTrace]) -> dict[str, Number]:
             values = [measure(trace) for trace in own]
             found[f"start.{name}.{model}"] = Number.over([v[0] for v in values])
             found[f"max.{name}.{model}"] = Number.over([_largest(v) for v in values])
-            tables = [windowed(trace.step, v) for trace, v in zip(own, values, strict=True)]
+            tables = [windowed(trace.step, v, trace_windows(trace)) for trace, v in zip(own, values, strict=True)]
             for number, windows in enumerate(zip(*tables, strict=True)):
                 key = f"{name}.{model}" if number == 0 else f"{name}.{model}.{windows[0].name}"
                 found[key] = Number.over([w.mean for w in windows])
