@@ -25,7 +25,9 @@ _IMAGES = ("dataset", "root", "limit", "normalization", "image_size", "channels"
 
 
 @click.command(short_help="Train networks and probe them along the gradient.")
-@click.option("--models", type=CommaList(click.STRING), default="vgg,vgg_bn", show_default=True, help="Networks.")
+@click.option(
+    "--models", type=CommaList(click.STRING, distinct=True), default="vgg,vgg_bn", show_default=True, help="Networks."
+)
 @click.option(
     "--lr", "learning_rate", type=Positive(), help="Learning rate of the training.  [default: 0.1; 1e-6 for dln]"
 )
@@ -43,7 +45,11 @@ _IMAGES = ("dataset", "root", "limit", "normalization", "image_size", "channels"
     "--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="As the optimiser takes it."
 )
 @click.option(
-    "--seeds", type=CommaList(click.INT), default="0", show_default=True, help="Seeds; the spread is over them."
+    "--seeds",
+    type=CommaList(click.INT, distinct=True),
+    default="0",
+    show_default=True,
+    help="Seeds; the spread is over them.",
 )
 @click.option(
     "--every", type=click.IntRange(min=1), default=100, show_default=True, help="Steps from one probe to the next."

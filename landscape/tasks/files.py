@@ -29,7 +29,7 @@ def record_file(out: Path | None, default: Path, what: str) -> Path:
     """
     if out is None:
         return default
-    if out.is_dir():
+    if out.is_dir() and out.suffix not in _ENDINGS:  # a folder of a file's name is in the way: writing says so
         return out / default.name
     if out.suffix in {".html", ".png"}:
         raise UsageError(f"--out names the {what} file, for instance {out.stem}.h5; page and picture go beside it")

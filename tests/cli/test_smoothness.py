@@ -152,7 +152,7 @@ def test_step_sizes_may_be_named(landscape):
         (["--layers", "99"], 2, ["no layer 99"]),
         (["--layers", "features.33"], 2, ["features.33"]),
         (["--models", "vgg_lite"], 2, ["vgg_lite", "vgg_light"]),
-        (["--models", "vgg_light,vgg_light"], 2, ["none twice"]),
+        (["--models", "vgg_light,vgg_light"], 2, ["--models", "vgg_light twice", "none twice"]),
         (["--every", 0], 2, ["--every"]),
         (["--models", "dln,vgg_light"], 2, ["vgg_light", "two calls"]),
     ],

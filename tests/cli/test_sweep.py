@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 
 from landscape import load
+from landscape.training.changes import KEYS
 from landscape.training.trainer import Trainer
 
 BASE = ("--model", "net", "--epochs", 1, "--batch-size", 30, "--dataset", "fashion_mnist_mini", "--limit", 100)
 GRID = ("--grid", "lr=1e-3,1e-2", "--seeds", "0,1")
+
+
+def test_the_help_lists_the_keys_that_a_message_lists(landscape):
+    told = " ".join(landscape("sweep", "--help").stdout.split())
+    told = told[told.index("keys of --grid:") :].split(". Every")[0].removeprefix("keys of --grid: ")
+    assert sorted(told.split(", ")) == sorted(KEYS)
 
 
 def test_files_and_table_and_nothing_is_paid_twice(landscape, place, counted_steps, estimate):
