@@ -12,7 +12,7 @@ from torch import nn
 from landscape import figures
 from landscape.datasets import ArrayDataset
 from landscape.errors import UsageError
-from landscape.progress import Report
+from landscape.progress import Report, parts, silent
 from landscape.records import Grid, Surface
 from landscape.space import DirectionPair, batchnorm_layers, random_pairs
 from landscape.storage import Checkpoint, load, load_checkpoint
@@ -202,7 +202,10 @@ def _grid(
         stored = load(file) if file.exists() else None
         if isinstance(stored, Surface):  # of another budget too: the recipes' comparison names it
             return stored.grid, {k: v for k, v in stored.provenance.items() if k.startswith("range_")}
-    found = cover([auto_range(o, planes, budget=options.budget, progress=progress) for o in objectives])
+    reports = parts(progress or silent, [1.0 for _ in objectives])  # the modes are one search, told as one
+    found = cover(
+        [auto_range(o, planes, budget=options.budget, progress=r) for o, r in zip(objectives, reports, strict=True)]
+    )
     facts = {
         "range_budget": found.budget,
         "range_crossings": [list(pair) for pair in found.crossings],

@@ -48,7 +48,7 @@ def test_the_finding_is_the_record_in_numbers(make_surface):
     assert surface_summary(make_surface()) == (
         "The loss at the center is 1 ± 0.25 (standard error over 128 examples), the accuracy 0.75. "
         "The largest loss of each of its 2 planes lies between 2.75 and 3.75. "
-        "The center is the lowest cell of every plane. 100 % of a plane lies below 6."
+        "The center is the lowest cell of every plane. 100 % of a plane lies below 6 (5 × the center + 1)."
     )
     assert "center is 1 ± 0.25 (standard error over 128 examples). " in surface_summary(
         make_surface(center=Measurement(1.0, 0.25, math.nan, 128))
