@@ -113,12 +113,16 @@ def test_parts_share_the_work(landscape, place, counted_steps):
         ((), ["nothing to compare", "--grid"]),
         (("--grid", "lr=1,2", "--shard", "3/2"), ["i from 1 to n"]),
         (("--grid", "lr=1,2", "--baseline", "lrs=1"), ["no setting of a run named 'lrs'"]),
-        (("--file", "none.toml"), ["cannot read none.toml"]),
     ],
 )
 def test_what_makes_no_sweep_is_refused_in_one_paragraph(refused, place, words, says):
     refused(2, "sweep", *BASE, *words, says=says)
     assert not (place / "results").exists()
+
+
+def test_a_missing_file_ends_alike_in_every_command(refused):
+    for words in (("sweep", "--file", "n"), ("run", "n"), ("info", "n"), ("plot", "n"), ("surface", "--ckpt", "n")):
+        refused(1, *words, says=["n"])
 
 
 def test_a_file_with_an_unknown_key_or_without_a_model(refused, place):
