@@ -295,10 +295,10 @@ def test_another_recipe_is_refused_with_key_and_both_values(stopped, build, tmp_
         stopped(**changes)
     message = str(caught.value)
     found, asked = message.split("this call has")
-    named = "points on the alpha axis" if key == "grid_alpha" else f"{key}="
+    named = f"points on the {key.removeprefix('grid_')} axis" if key.startswith("grid") else f"{key}="
     assert "made with " in found and named in found
     assert named in asked
-    if key != "grid_alpha" and (not isinstance(stored.get(key), list) or len(stored[key]) < 4):
+    if not key.startswith("grid") and (not isinstance(stored.get(key), list) or len(stored[key]) < 4):
         assert repr(stored.get(key)) in found
     shown = [part.split(named)[1].rstrip(", .") for part in (found, asked.split(". Use")[0])]
     assert shown[0] != shown[1] or key.startswith("grid")  # a long axis is shown by its ends and length
