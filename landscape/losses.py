@@ -82,6 +82,7 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     Returns:
         Shape ``(n,)`` [nats].
     """
+    _check_classes(outputs, targets)
     return F.cross_entropy(outputs, targets, reduction="none")
 
 
@@ -133,7 +134,23 @@ def label_smoothing(outputs: Tensor, targets: Tensor, share: float = 0.1) -> Ten
     """
     if not 0 <= share <= 1:
         raise UsageError(f"label smoothing spreads a share between 0 and 1; got {share:g}")
+    _check_classes(outputs, targets)
     return F.cross_entropy(outputs, targets, reduction="none", label_smoothing=share)
+
+
+def _check_classes(outputs: Tensor, targets: Tensor) -> None:
+    """Refuse targets that are neither classes nor class probabilities; shapes and dtypes alone are looked at."""
+    classes = (*outputs.shape[:1], *outputs.shape[2:])
+    if targets.is_floating_point() and targets.shape == outputs.shape:
+        return
+    if targets.dtype in {torch.int64, torch.uint8} and targets.shape == classes and outputs.ndim > 1:
+        return
+    kind = str(targets.dtype).removeprefix("torch.")
+    raise ShapeError(
+        f"targets of {kind} and shape {tuple(targets.shape)} do not fit outputs of "
+        f"shape {tuple(outputs.shape)}: cross-entropy takes classes, int64 of shape {classes} (targets.long()), or "
+        "class probabilities of the outputs' shape; for values to be met there is the loss 'mse'"
+    )
 
 
 def _over_classes(values: Tensor) -> Tensor:

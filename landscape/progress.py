@@ -17,6 +17,7 @@ class Progress:
         seconds_left: Estimate from what was timed so far.
         detail: A few words on what is being done, for instance the current loss.
         estimate: Whether this is the estimate made from a few timed units, before the work begins.
+        rising: Whether more may turn out to be needed: total and time are the least that is ahead.
     """
 
     done: int
@@ -25,6 +26,7 @@ class Progress:
     seconds_left: float
     detail: str = ""
     estimate: bool = False
+    rising: bool = False
 
 
 Report = Callable[[Progress], None]
@@ -50,7 +52,7 @@ def parts(report: Report, costs: Sequence[float]) -> list[Report]:
             later = pace * p.total * sum(costs[number + 1 :])
             before, total = number * p.total, len(costs) * p.total
             first = p.estimate and number == 0
-            report(Progress(before + p.done, total, p.unit, p.seconds_left + later, p.detail, first))
+            report(Progress(before + p.done, total, p.unit, p.seconds_left + later, p.detail, first, p.rising))
 
         return tell
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+import re
 import types
 
 import numpy as np
@@ -36,6 +38,17 @@ def test_cross_entropy_is_log_sum_exp_minus_the_target(logits):
     np.testing.assert_allclose(losses.cross_entropy(logits, soft).numpy(), wanted, rtol=1e-13)
     zero = torch.zeros(2, 10, dtype=torch.float64)
     assert losses.cross_entropy(zero, torch.tensor([1, 9])).tolist() == pytest.approx([np.log(10)] * 2, rel=1e-15)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "label_smoothing"])
+@pytest.mark.parametrize("targets", [CLASSES.double(), CLASSES.int(), CLASSES[:6], CLASSES[:, None], torch.rand(7, 3)])
+def test_targets_that_are_neither_classes_nor_probabilities_are_told_with_shapes(logits, name, targets):
+    _, loss = losses.resolve(name)
+    kind, shape = str(targets.dtype).removeprefix("torch."), tuple(targets.shape)
+    with pytest.raises(ShapeError, match=re.escape(f"targets of {kind} and shape {shape} do not fit")):
+        loss(logits, targets)
+    images = torch.zeros(2, 3, 5, 5)
+    torch.testing.assert_close(loss(images, torch.ones(2, 5, 5).long()), torch.full((2, 5, 5), math.log(3)))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.7, 1.0])

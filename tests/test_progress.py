@@ -20,3 +20,5 @@ def test_parts_add_up_to_the_whole():
         (20, 20, 0.0, False),
     ]
     assert told[-1].detail == "end"
+    first(Progress(1, 10, "cell", 1.0, rising=True))
+    assert told[-1].rising

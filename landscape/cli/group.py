@@ -11,7 +11,7 @@ import click
 
 from landscape.errors import LandscapeError, UsageError
 
-_STOPPED = "stopped. What is finished is on disk; give the same command again to continue."
+_STOPPED = "Stopped. What is finished is on disk; give the same command again to continue."
 
 
 class Group(click.Group):
@@ -30,7 +30,7 @@ class Group(click.Group):
         except click.ClickException as error:
             _tell(error.format_message(), error.exit_code)
         except (click.Abort, KeyboardInterrupt):
-            _tell(_STOPPED, 130)
+            _tell(_STOPPED, 130, label="")
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads; say nothing more
             sys.exit(1)
@@ -54,6 +54,6 @@ def _words(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {said}. Give the command again with --debug to see where it arose."
 
 
-def _tell(message: str, code: int) -> None:
-    click.echo(f"Error: {' '.join(message.split())}", err=True)
+def _tell(message: str, code: int, *, label: str = "Error: ") -> None:
+    click.echo(f"{label}{' '.join(message.split())}", err=True)
     sys.exit(code)

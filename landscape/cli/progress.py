@@ -43,7 +43,8 @@ def announcement(first: Progress, limit: int | None) -> str:
     if not left:
         return f"All {first.total:,} {first.unit}s were done before."
     resumed = f", {first.done:,} done before" if first.done else ""
-    text = f"{_counted(left, first.unit)} to go{resumed}: about {duration(first.seconds_left)}."
+    ahead, wait = f"{_counted(left, first.unit)} to go{resumed}", duration(first.seconds_left)
+    text = f"At least {ahead}: {wait} or more." if first.rising else f"{ahead}: about {wait}."
     if first.seconds_left > _HOUR and limit is not None:
         fitting = max(1, int(limit * _HOUR / first.seconds_left))
         text += f" --limit {fitting} would fit an hour. Ctrl-C stops; the same command continues."
@@ -106,8 +107,9 @@ class _Pace:
 
 
 def _line(progress: Progress, rate: str) -> str:
-    left = f", {duration(progress.seconds_left)} left" if progress.done < progress.total else ""
-    return f"{progress.done:,} of {_counted(progress.total, progress.unit)}, {rate}{left}; {progress.detail}"
+    least = "at least " if progress.rising else ""
+    left = f", {least}{duration(progress.seconds_left)} left" if progress.done < progress.total else ""
+    return f"{progress.done:,} of {least}{_counted(progress.total, progress.unit)}, {rate}{left}; {progress.detail}"
 
 
 class _Bar:
@@ -151,5 +153,5 @@ class _Bar:
             total=progress.total,
             description=progress.detail,
             rate=self._pace(progress),
-            left=f"{duration(progress.seconds_left)} left",
+            left=f"{'at least ' if progress.rising else ''}{duration(progress.seconds_left)} left",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,9 @@ _IMAGES = ("dataset", "root", "limit", "normalization", "image_size", "channels"
 
 
 @click.command(short_help="Train networks and probe them along the gradient.")
-@click.option("--models", type=CommaList(click.STRING), default="vgg,vgg_bn", show_default=True, help="Networks.")
+@click.option(
+    "--models", type=CommaList(click.STRING, distinct=True), default="vgg,vgg_bn", show_default=True, help="Networks."
+)
 @click.option(
     "--lr", "learning_rate", type=Positive(), help="Learning rate of the training.  [default: 0.1; 1e-6 for dln]"
 )
@@ -42,7 +45,11 @@ _IMAGES = ("dataset", "root", "limit", "normalization", "image_size", "channels"
     "--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="As the optimiser takes it."
 )
 @click.option(
-    "--seeds", type=CommaList(click.INT), default="0", show_default=True, help="Seeds; the spread is over them."
+    "--seeds",
+    type=CommaList(click.INT, distinct=True),
+    default="0",
+    show_default=True,
+    help="Seeds; the spread is over them.",
 )
 @click.option(
     "--every", type=click.IntRange(min=1), default=100, show_default=True, help="Steps from one probe to the next."
@@ -57,7 +64,7 @@ _IMAGES = ("dataset", "root", "limit", "normalization", "image_size", "channels"
 @click.option(
     "--layers",
     type=CommaList(Layer()),
-    help="Its layers: positions from 1, or names of modules; says --ics too.  [default: 5,10]",
+    help="Its layers: positions from 1, or names of modules; says --ics too.  [default: those of 5,10 that there are]",
 )
 @click.option("--init", type=click.Choice(INITS), help="Initial weights.  [default: xavier]")
 @click.option("--bn-placement", type=click.Choice(BN_PLACEMENTS), help="Where BatchNorm stands.  [default: conv]")
@@ -112,7 +119,7 @@ def _on_images(
     probes = _taken(options, "models", "seeds", "every", "multiples", "step_sizes")
     rate = options.pop("learning_rate", _RATE)
     shared = TrainConfig(data=data, model_options=network, out=out, learning_rate=rate, **options)
-    config = SmoothnessConfig(shared=shared, steps=steps, layers=layers, **probes)
+    config = SmoothnessConfig(shared=shared, steps=steps, layers=layers, fewer_layers=layers is _LAYERS, **probes)
 
     def images(first: Progress) -> int:
         """Without --limit the number of images shows in the number of steps."""
@@ -120,7 +127,13 @@ def _on_images(
         return data.limit or round(each * shared.batch_size / (1 - shared.validation))
 
     with shown(quiet, limit=images if steps is None else None) as progress:  # fewer images do not make fewer steps
-        written = smoothness_from_training(config, command=command_line(), standalone=standalone, progress=progress)
+        written = smoothness_from_training(
+            config,
+            command=command_line(),
+            standalone=standalone,
+            progress=progress,
+            say=None if quiet else partial(click.echo, err=True),
+        )
     _tell(written, quiet)
 
 

@@ -170,6 +170,7 @@ def check(ckpt: Path, quiet: bool, model_options: tuple[tuple[str, Any], ...], *
         pairs = f"{options['pairs']} pair{'' if options['pairs'] == 1 else 's'}"
         click.echo(f"{report.model}, BN mode {options['bn']}, {pairs}, on {report.inputs}")
         for name, value in report.checks.items():
-            click.echo(f"  {name.replace('_', ' '):<24}{value}")
+            shown = f"{value:.3g}" if isinstance(value, float) else value
+            click.echo(f"  {name.replace('_', ' '):<24}{shown}")
     click.echo("geometry holds" if report.checks["ok"] else "geometry does NOT hold")
     return 0 if report.checks["ok"] else 1

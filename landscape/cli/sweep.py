@@ -23,7 +23,9 @@ from landscape.cli.types import CommaList, GridValues, Part, Settings
     help="Values of an option of `landscape train`; repeat for more. Every combination is a setting.",
 )
 @click.option("--file", type=FILE, help="A TOML file with the same keys; options that are typed replace its own.")
-@click.option("--seeds", type=CommaList(click.INT), help="Seeds; every setting has all of them.  [default: --seed]")
+@click.option(
+    "--seeds", type=CommaList(click.INT, distinct=True), help="Seeds; every setting has all of them.  [default: --seed]"
+)
 @click.option(
     "--baseline",
     type=Settings(),
@@ -52,10 +54,12 @@ def sweep(
 ) -> None:
     """Train every combination of some settings and lay them side by side.
 
-    The options of `landscape train` are the base, and the keys of --grid: batch_size, lr, optimizer, model, activation,
-    model_options.NAME, scheduler_options.NAME, limit. Every setting is trained with all --seeds; the table is sorted
-    by the mean of the highest validation accuracy. Finished runs are never trained again, one that fails does
-    not stop the others and is tried again by the next call. Stop it with Ctrl-C; the same command continues.
+    The options of `landscape train` are the base, and keys of --grid: model, lr, epochs, batch_size, optimizer,
+    weight_decay, loss, scheduler, grad_clip, early_stop, augment, val_every, validation, precision, dataset, limit,
+    normalization, image_size, channels, data.seed, activation, model_options.NAME, scheduler_options.NAME. Every
+    setting is trained with all --seeds; the table is sorted by the mean of the highest validation accuracy. Finished
+    runs are never trained again, one that fails does not stop the others and is tried again by the next call. Stop it
+    with Ctrl-C; the same command continues.
 
     \b
         landscape sweep --model net --grid batch_size=64,128,512 --grid lr=1e-3,3e-3 --seeds 0,1,2

@@ -12,12 +12,13 @@ class CommaList(click.ParamType):  # type: ignore[type-arg]
 
     Args:
         item: Type of a value.
+        distinct: Whether no value may be there twice.
     """
 
     name = "list"
 
-    def __init__(self, item: click.ParamType) -> None:  # type: ignore[type-arg]
-        self._item = item
+    def __init__(self, item: click.ParamType, *, distinct: bool = False) -> None:  # type: ignore[type-arg]
+        self._item, self._distinct = item, distinct
         self.name = f"{item.name},..."
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
@@ -27,7 +28,11 @@ class CommaList(click.ParamType):  # type: ignore[type-arg]
         pieces = [piece.strip() for piece in str(value).split(",")]
         if not all(pieces):
             self.fail(f"{value!r} has an empty place; write values separated by single commas", param, ctx)
-        return tuple(self._item.convert(piece, param, ctx) for piece in pieces)
+        found = tuple(self._item.convert(piece, param, ctx) for piece in pieces)
+        twice = [piece for k, piece in enumerate(pieces) if found[k] in found[:k]]
+        if self._distinct and twice:
+            self.fail(f"{value!r} holds {twice[0]} twice; give at least one value and none twice", param, ctx)
+        return found
 
 
 class Positive(click.ParamType):  # type: ignore[type-arg]

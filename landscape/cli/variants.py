@@ -18,15 +18,25 @@ from landscape.words import BN_PLACEMENTS, FUSE, INITS, LEARNING_RATES, OPTIMIZE
 @click.option(
     "--lrs",
     "learning_rates",
-    type=CommaList(Positive()),
+    type=CommaList(Positive(), distinct=True),
     default=",".join(f"{r:g}" for r in LEARNING_RATES),
     show_default=True,
     help="Learning rates: the members of a band.",
 )
 @click.option(
-    "--variants", type=CommaList(click.STRING), default=",".join(VARIANTS), show_default=True, help="Networks."
+    "--variants",
+    type=CommaList(click.STRING, distinct=True),
+    default=",".join(VARIANTS),
+    show_default=True,
+    help="Networks.",
 )
-@click.option("--seeds", type=CommaList(click.INT), default="0", show_default=True, help="Seeds; each gives a band.")
+@click.option(
+    "--seeds",
+    type=CommaList(click.INT, distinct=True),
+    default="0",
+    show_default=True,
+    help="Seeds; each gives a band.",
+)
 @click.option(
     "--epochs", type=click.IntRange(min=1), default=20, show_default=True, help="Passes over the training part."
 )

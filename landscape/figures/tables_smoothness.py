@@ -19,7 +19,7 @@ from landscape.smoothness.measures import (
     PAPER_WINDOWS,
     MeasureRatio,
     compare_traces,
-    default_windows,
+    trace_windows,
     windowed,
 )
 from landscape.smoothness.published import Quantity, published
@@ -137,7 +137,8 @@ def _alone(net: Network) -> str:
 
 
 def _mean_over_seeds(net: Network, measure: str, windows: Windows | None) -> list[str]:
-    rows = [windowed(trace.step, MEASURES[measure](trace), windows) for trace in net.traces]
+    spans = [trace_windows(trace) if windows is None else windows for trace in net.traces]
+    rows = [windowed(t.step, MEASURES[measure](t), span) for t, span in zip(net.traces, spans, strict=True)]
     columns = zip(*rows, strict=True) if len({len(row) for row in rows}) == 1 else [[row[0] for row in rows]]
     return [_spread([window.mean for window in column]) for column in columns] or ["–"]
 
@@ -227,7 +228,7 @@ def published_measure(measure: str, *, with_bn: bool) -> tuple[IntArray, FloatAr
 
 def _value_table(many: Sequence[Network]) -> Table:
     first = many[0].traces[0]
-    windows = default_windows(first.step)
+    windows = trace_windows(first)
     alike = all(np.array_equal(trace.step, first.step) for net in many for trace in net.traces)
     spans = windows if alike and windows else ()
     whole = (first.step[0], int(first.step[-1]) + 1) if len(first.step) else (0, 0)
@@ -255,7 +256,7 @@ def _shift_table(many: Sequence[Network]) -> Table:
     rows: list[tuple[str, ...]] = []
     spans: Windows = ()
     if measured:
-        spans = default_windows(measured[0].traces[0].step)
+        spans = trace_windows(measured[0].traces[0])
         spans = tuple((a, b) for a, b in stored["covariate_shift"]["windows"]) if spans == PAPER_WINDOWS else spans
     for net in measured:
         for layer in layer_labels(net.traces[0]):

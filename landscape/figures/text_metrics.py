@@ -48,11 +48,12 @@ def share_sentence(surface: Surface) -> tuple[str, ...]:
     if math.isnan(share.mean):
         return ()
     plane = "the plane" if surface.pairs == 1 else "a plane"
-    text = f"{percent(share.mean)} of {plane} lies below {number(budget_of(surface))}"
+    rule = "" if isinstance(surface.recipe.get("budget"), int | float) else " (5 × the center + 1)"
+    text = f"{percent(share.mean)} of {plane} lies below {number(budget_of(surface))}{rule}"
     if share.pairs < 2 or share.spread == 0:
         return (f"{text}.",)
     low, high = (percent(float(end(share.values[np.isfinite(share.values)]))) for end in (np.min, np.max))
-    return (f"{text} ({low.removesuffix(' %')} to {high} on single planes).",)
+    return (f"{text}: {low.removesuffix(' %')} to {high} on single planes.",)
 
 
 def metrics_table(surfaces: Sequence[Surface], names: Sequence[str]) -> Table:

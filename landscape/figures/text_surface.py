@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from landscape.figures.data import Facts, Table, count, data_words, facts, listed, number, with_error
 from landscape.figures.data_surface import Point, SurfacePanel, surface_labels, surface_panels
 from landscape.figures.text_metrics import share_sentence
@@ -75,9 +77,7 @@ def _finding(surface: Surface, panels: list[SurfacePanel], *, alone: bool) -> st
     are = f"{count(gaps, 'cell')} of {surface.loss.size:,} {'is a gap' if gaps == 1 else 'are gaps'}."
     rest = [are] if gaps else []
     if alone:
-        return " ".join(
-            [_center(surface), *_largest(panels), *_lowest(surface, panels), *share_sentence(surface), *rest]
-        )
+        return " ".join([_center(surface), *_largest(panels), *_lowest(surface), *share_sentence(surface), *rest])
     center, top = surface.center, [panel.largest.loss for panel in panels if panel.largest]
     short = (
         f"loss {with_error(center.loss, center.loss_sem)} at the center"  # the tables say more: figures stay in sight
@@ -107,20 +107,26 @@ def _largest(panels: list[SurfacePanel]) -> list[str]:
     return [f"The largest loss of each of its {len(panels)} planes lies between {span}."]
 
 
-def _lowest(surface: Surface, panels: list[SurfacePanel]) -> list[str]:
-    found = [(panel.lowest, panel) for panel in panels if panel.lowest]
-    if not found or math.isnan(surface.center.loss):
+def _lowest(surface: Surface) -> list[str]:
+    from landscape.surface.metrics import metrics  # its room brings torch along
+
+    found = metrics(surface)["depth"]
+    if not found.pairs:
         return []
-    point, panel = min(found, key=lambda pair: pair[0].loss)
-    below = sum(low.loss < surface.center.loss for low, _ in found)
+    below = int((found.values > 0).sum())
+    center = surface.grid.center
+    if not below and center is not None and surface.measured[:, *center].all():
+        return [f"The center is the lowest cell of {'its plane' if surface.pairs == 1 else 'every plane'}."]
     if not below:
         return ["No measured cell lies below the center."]
-    depth = number(surface.center.loss - point.loss, 2)
-    depth += "" if math.isnan(point.delta_sem) else f" ± {number(point.delta_sem, 2)}"
-    text = f"The lowest cell has {number(point.loss)}, {depth} below the center, at {_place(point)}"
-    if len(panels) == 1:
+    pair = int(np.nanargmax(found.values))
+    depth, error = float(found.values[pair]), float(found.error[pair])
+    text = f"The lowest cell has {number(surface.center.loss - depth)}, {number(depth, 2)}"
+    text += "" if math.isnan(error) else f" ± {number(error, 2)}"
+    text += " below the center, at alpha {}, beta {}".format(*(number(float(at), 3) for at in found.places[pair]))
+    if surface.pairs == 1:
         return [f"{text}."]
-    return [f"{text} of pair {panel.pair + 1}; cells below the center are on {below} of {len(panels)} planes."]
+    return [f"{text} of pair {pair + 1}; cells below the center are on {below} of {surface.pairs} planes."]
 
 
 def surface_conditions(surfaces: Sequence[Surface]) -> tuple[str, ...]:

@@ -75,7 +75,8 @@ def sweep_finding(sweep: Sweep) -> str:
         return "No run is finished."
     best = rows[0]
     said = [
-        f"Best of {count(len(rows), 'setting')} by validation accuracy: {best.name}, {accuracy_text(best.accuracy)}"
+        f"Best of {count(len(rows), 'setting')} by validation accuracy{_held_out(sweep)}: {best.name}, "
+        f"{accuracy_text(best.accuracy)}"
     ]
     if len(rows) > 1:
         said.append(f"next {rows[1].name}, {accuracy_text(rows[1].accuracy)}")
@@ -85,6 +86,12 @@ def sweep_finding(sweep: Sweep) -> str:
     runs = best.accuracy.count
     spread = f"± is the standard deviation over {runs} seeds." if runs > 1 else "One seed: no spread is known."
     return f"{'; '.join(said)}. {spread}"
+
+
+def _held_out(sweep: Sweep) -> str:
+    """Of how many images an accuracy is; nothing where that differs from run to run."""
+    images = sweep.recipe.get("validation_examples")
+    return f" on {count(int(images), 'held-out image')}" if images else ""
 
 
 def sweep_notes(sweep: Sweep) -> tuple[str, ...]:
@@ -150,8 +157,8 @@ def sweep_table(sweep: Sweep) -> Table:
         "remarks",
     )
     note = (
-        "Validation accuracy is the highest of a run, mean ± standard deviation over n seeds; losses are those of the "
-        "last epoch."
+        f"Validation accuracy{_held_out(sweep)} is the highest of a run, mean ± standard deviation over n seeds; "
+        "losses are those of the last epoch."
     )
     note += " Differences to the baseline are taken seed by seed." if has_base else ""
     return Table(_CAPTION, header, tuple(_cells(row, has_base) for row in rows), words=1, note=note)
@@ -175,7 +182,7 @@ def ranking(sweep: Sweep, *, top: int | None = None) -> Table:
         name, _, accuracy, *middle, _, loss, _, epochs, remarks = _cells(row, has_base)
         cells.append((name, accuracy, *middle, loss, epochs, remarks))
     left_out = f", {len(kept)} of {len(rows)}" if len(kept) < len(rows) else ""
-    return Table(f"{_CAPTION}{left_out}", header, tuple(cells), words=1)
+    return Table(f"{_CAPTION}{_held_out(sweep)}{left_out}", header, tuple(cells), words=1)
 
 
 def _has_baseline(sweep: Sweep) -> bool:

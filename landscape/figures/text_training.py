@@ -38,9 +38,8 @@ def training_summary(run: Run) -> str:
     last = f"validation accuracy {percent(run.val_accuracy[-1])}, validation loss {number(run.val_loss[-1])}"
     parts = [f"After {count(len(run.epoch), 'epoch')}: {last}, training loss {number(float(epoch_losses(run)[-1]))}."]
     if found is not None:
-        parts.append(
-            f"Best: {percent(found.accuracy)} after {number(found.place)} epochs, kept as the best checkpoint."
-        )
+        epochs = "1 epoch" if found.place == 1 else f"{number(found.place)} epochs"
+        parts.append(f"Best: {percent(found.accuracy)} after {epochs}, kept as the best checkpoint.")
     return " ".join([*parts, *training_notes(run)])
 
 

@@ -32,6 +32,7 @@ from landscape.smoothness.measures import (
     log_loss_variation,
     loss_variation,
     saturation,
+    trace_windows,
     windowed,
 )
 
@@ -69,6 +70,7 @@ __all__ = [  # noqa: PLE0604
     "rate_names",
     "running_mean",
     "saturation",
+    "trace_windows",
     "spread",
     "variant_band",
     "windowed",

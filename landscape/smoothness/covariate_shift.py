@@ -84,6 +84,39 @@ def internal_covariate_shift(
     return CovariateShift(names, norms, cosines)
 
 
+def layers_there(
+    model: nn.Module,
+    inputs: Inputs,
+    targets: Tensor,
+    *,
+    layers: Sequence[Layer],
+    fewer: bool = False,
+    loss: str | losses.PerExampleLoss = "cross_entropy",
+) -> tuple[Layer, ...]:
+    """Find layers by a pass, before anything is trained.
+
+    Args:
+        model: The network; it is as it was afterwards.
+        inputs: A mini-batch.
+        targets: Its targets.
+        layers: As ``internal_covariate_shift`` takes them.
+        fewer: Whether positions that the network does not have are left out, as long as one is left.
+        loss: A name, or a callable ``(outputs, targets) -> (n,)`` losses.
+
+    Returns:
+        Those of ``layers`` that are measured, as they were given.
+
+    Raises:
+        UsageError: There is no such layer, or one was named twice.
+    """
+    with lent(model, inputs, targets, loss=loss) as lending, _order(lending.model) as reached, torch.no_grad():
+        lending.loss()
+    last = len(_weighted(reached, lending.center))
+    there = [layer for layer in layers if isinstance(layer, str) or layer <= last] if fewer else []
+    _chosen(reached, lending.center, there or layers)
+    return tuple(there or layers)
+
+
 def shift(lending: MiniBatch, before: Params, layers: Sequence[Layer]) -> tuple[tuple[str, ...], Tensor]:
     """Measure the shift on a lent network; nothing waits for the device.
 
@@ -152,10 +185,13 @@ def _order(model: nn.Module) -> Iterator[dict[str, tuple[str, ...]]]:
             hook.remove()
 
 
+def _weighted(reached: dict[str, tuple[str, ...]], before: Params) -> list[str]:
+    return [module for module, own in reached.items() if any(before[name].ndim >= 2 for name in own)]
+
+
 def _chosen(reached: dict[str, tuple[str, ...]], before: Params, layers: Sequence[Layer]) -> tuple[str, ...]:
     """Names of the layers asked for, by position among those with a weight matrix, or by name."""
-    weighted = [module for module, own in reached.items() if any(before[name].ndim >= 2 for name in own)]
-    names = []
+    weighted, names = _weighted(reached, before), []
     for layer in layers:
         if isinstance(layer, str):
             if layer not in reached:
@@ -165,7 +201,9 @@ def _chosen(reached: dict[str, tuple[str, ...]], before: Params, layers: Sequenc
             names.append(weighted[layer - 1])
         else:
             raise UsageError(
-                f"there is no layer {layer}: a pass reaches {len(weighted)} layers with weights, counted from 1"
+                f"there is no layer {layer}: a pass reaches {len(weighted)} layers with weights, counted from 1: "
+                f"{', '.join(f'{place} {name}' for place, name in enumerate(weighted, 1))}. Choose among them, or "
+                "name a module (--layers, layers= in Python)"
             )
     if not names or len(set(names)) < len(names):
         raise UsageError(f"layers are named at least once and none twice; got {list(layers)}: {', '.join(names)}")

@@ -98,11 +98,12 @@ class Window:
         return f"{self.first}-{self.last}"
 
 
-def default_windows(step: IntArray) -> tuple[tuple[int, int], ...]:
+def default_windows(step: IntArray, trained: int | None = None) -> tuple[tuple[int, int], ...]:
     """Choose windows for the probes of a run.
 
     Args:
         step: Steps of the probes, increasing.
+        trained: Steps of the training, where the last window ends at the latest; None where that is not known.
 
     Returns:
         The paper's windows where the run has the paper's 15,000 steps, else the first tenth of the steps, up to a
@@ -112,10 +113,18 @@ def default_windows(step: IntArray) -> tuple[tuple[int, int], ...]:
         return ()
     spacing = int(step[1] - step[0]) if len(step) > 1 else 1
     end = int(step[-1]) + spacing
+    end = end if trained is None else max(min(end, trained), int(step[-1]) + 1)
     if _LIKE_THE_PAPER * PAPER_WINDOWS[-1][1] <= end <= PAPER_WINDOWS[-1][1] + spacing:
         return PAPER_WINDOWS
     edges = [*(int(step[a]) for a in window_edges(len(step))[:-1]), end]
     return tuple(itertools.pairwise(edges))
+
+
+def trace_windows(trace: SmoothnessTrace) -> tuple[tuple[int, int], ...]:
+    """Choose windows for a trace: those of ``default_windows``, which end where its training was to end."""
+    recipe = trace.recipe
+    steps = int(recipe.get("steps") or int(recipe.get("epochs", 0)) * int(recipe.get("steps_per_epoch", 0)))
+    return default_windows(trace.step, steps or None)
 
 
 def windowed(step: IntArray, values: ArrayLike, windows: Sequence[tuple[int, int]] | None = None) -> tuple[Window, ...]:
@@ -233,7 +242,7 @@ def compare_traces(
     Args:
         without: Traces without BatchNorm, one per seed.
         with_bn: Traces with BatchNorm, of the same seeds, steps, step sizes and learning rate.
-        windows: Windows of steps; by default those of ``default_windows``.
+        windows: Windows of steps; by default those of ``trace_windows``.
 
     Returns:
         One ratio per measure, over the seeds that both sides have.
@@ -249,7 +258,7 @@ def compare_traces(
     reference = chosen[0][0]
     for trace in (*chosen[0], *chosen[1]):
         _check_alike(trace, reference)
-    windows = default_windows(reference.step) if windows is None else windows
+    windows = trace_windows(reference) if windows is None else windows
     sides = [
         {name: tuple(windowed(t.step, measure(t), windows) for t in traces) for name, measure in MEASURES.items()}
         for traces in chosen

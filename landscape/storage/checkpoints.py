@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from landscape import models, weights
 from landscape.atomic import replacing
 from landscape.errors import CheckpointError, LandscapeError, require
+from landscape.storage.hdf5 import kind_of
 from landscape.storage.recognize import expected, recognize
 
 
@@ -146,6 +147,10 @@ def load_checkpoint(
         CheckpointError: The file is missing, damaged, holds code or no weights, or fits no network or several.
     """
     path = Path(path)
+    if kind := kind_of(path):
+        raise CheckpointError(
+            f"{path} is a result of kind {kind!r}, not a checkpoint: give the checkpoint (.pth) that it was made from"
+        )
     content = weights.read(path)
     meta = dict(content.get("landscape") or {}) if isinstance(content.get("landscape"), Mapping) else {}
     forms = list(weights.forms(weights.tensors(content, path)))

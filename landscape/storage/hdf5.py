@@ -6,7 +6,9 @@ netCDF readers expect them: bytes with the attribute ``dtype = "bool"``.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from landscape.errors import StorageError
 from landscape.records import KINDS, Record, Variable, from_parts, to_parts
 
 _COMPRESS_FROM = 10_000  # elements; below that the filter's bookkeeping outweighs what it saves
+_LISTED = 6  # files that a message names
 
 
 def save(record: Record, path: str | Path) -> None:
@@ -53,11 +56,33 @@ def load(path: str | Path) -> Any:
     path = Path(path)
     if not path.exists():
         raise StorageError(f"there is no file {path}")
+    if problem := _no_result(path):
+        raise StorageError(f"{path} is not a result file of this package{problem}")
     try:
         with h5py.File(path, "r") as file:
             return _read(file, path)
     except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:  # as damage has it
         raise StorageError(f"{path} is not a result file of this package, or is damaged: {error}") from error
+
+
+def kind_of(path: str | Path) -> str:
+    """Return the kind of record that a file says it holds; empty where it is no such file."""
+    if not (Path(path).is_file() and h5py.is_hdf5(path)):
+        return ""
+    with contextlib.suppress(OSError, LookupError, ValueError), h5py.File(path, "r") as file:
+        return str(file.attrs.get("kind", ""))
+    return ""
+
+
+def _no_result(path: Path) -> str:
+    """How a message goes on that names a path of another sort; empty for what may be a result."""
+    if path.is_dir():
+        inside = sorted(file.name for file in path.iterdir() if file.suffix in {".h5", ".hdf5", ".nc"})
+        listed = ", ".join(inside[:_LISTED]) + (", ..." if len(inside) > _LISTED else "")
+        return f" but a folder; give a file in it{f': {listed}' if inside else ', as runs/NAME.h5'}"
+    if path.suffix in {".pth", ".pt", ".ckpt", ".safetensors"} or zipfile.is_zipfile(path):
+        return " but a checkpoint: 'landscape info' describes it, 'landscape surface --ckpt' measures around it"
+    return ""
 
 
 def _image(record: Record, variables: Mapping[str, Variable], mappings: Mapping[str, Mapping[str, Any]]) -> bytes:

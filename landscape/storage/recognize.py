@@ -61,7 +61,7 @@ def recognize(state: Mapping[str, Tensor], *, name: str | None = None, options: 
     if not matches:
         raise CheckpointError(_misfit(state, name, options, where) if name else _no_match(state, where))
     if len(matches) == 1:
-        return _explained(matches[0], where)
+        return _explained(matches[0], given=bool(name))
     groups = _groups_by_function(matches)
     if len(groups) > 1:
         listed = "; ".join(_call(group[0]) for group in groups)
@@ -73,14 +73,17 @@ def recognize(state: Mapping[str, Tensor], *, name: str | None = None, options: 
     note = (
         f"the weights fit {', '.join(_call(m) for m in groups[0])}, which agree in evaluation mode; took {first.name}"
     )
-    return _explained(replace(first, notes=(note,)) if others else first, where)
+    return _explained(replace(first, notes=(note,)) if others else first, given=bool(name))
 
 
-def _explained(match: Match, where: str) -> Match:
+def _explained(match: Match, *, given: bool) -> Match:
+    """Say what was assumed; of a network that the user named, how its options or its weights' places were found."""
     note = f"the file does not name its network; its tensors fit {_call(match)}"
+    if given:
+        note = f"the tensors fit {_call(match)}"
     if not match.exact:
         note += ", by the sequence of their shapes"
-    return replace(match, notes=(note, *match.notes))
+    return match if given and match.exact else replace(match, notes=(note, *match.notes))
 
 
 def _matches(name: str, state: Mapping[str, Tensor], options: Mapping[str, Any]) -> Iterator[Match]:

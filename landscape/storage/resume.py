@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from landscape.errors import ResumeError
 from landscape.storage.hdf5 import load
 
+_AXES = dict.fromkeys(("grid_alpha", "grid_beta"), " (--points, --radius)")  # the options that decide them
 _DERIVED = {
     "calibration",
     "data_hash",
@@ -67,9 +68,9 @@ def stored_record(path: Path | None, kind: type[R], recipe: Mapping[str, Any]) -
         stored, asked = before.get(key), now.get(key)
         if json.dumps(stored) != json.dumps(asked):  # as texts: NaN equals no NaN
             raise ResumeError(
-                f"cannot continue {path}: it was made with {key}={_short(stored)}, this call has "
-                f"{key}={_short(asked)}. Use the stored value, choose another output (--out), or remove the file to "
-                "begin anew."
+                f"cannot continue {path}: it was made with {_worded(key, stored)}, this call has "
+                f"{_worded(key, asked)}{_AXES.get(key, '')}. Use the stored value, choose another output (--out), or "
+                "remove the file to begin anew."
             )
     return record
 
@@ -84,6 +85,13 @@ def _flat(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _is_derived(key: str) -> bool:
     """Whether an entry follows from others: where those differ too, they say more to the one who typed them."""
     return key.rsplit(".", maxsplit=1)[-1] in _DERIVED
+
+
+def _worded(key: str, value: Any) -> str:
+    if key in _AXES and isinstance(value, list) and value:
+        points = f"{len(value)} point{'' if len(value) == 1 else 's'}"
+        return f"{points} on the {key.removeprefix('grid_')} axis from {value[0]:g} to {value[-1]:g}"
+    return f"{key}={_short(value)}"
 
 
 def _short(value: Any) -> str:

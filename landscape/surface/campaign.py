@@ -167,7 +167,8 @@ class Campaign:
         total = max(done, self._expected)
         each = (total - done) / len(self.surfaces)
         seconds = each * sum(p for p in self.paces if p is not None) / self.workers
-        self.report(Progress(done, total, "cell", seconds, detail, estimate))
+        rising = done < total < sum(surface.done.size for surface in self.surfaces)
+        self.report(Progress(done, total, "cell", seconds, detail, estimate, rising))
 
     def _served_by(self, which: int) -> list[int]:
         """Surfaces that take another's numbers: one pass gives both."""

@@ -127,8 +127,9 @@ _METRICS: dict[str, tuple[str, str, Callable[[Plane], Found], str]] = {
         "depth below the center",
         "{unit}",
         plane.depth,
-        "The center's loss minus the lowest measured loss: above zero, the center is no minimum of the plane. The "
-        "lowest of many cells is low by chance too, so compare it with its error.",
+        "The center's loss minus the lowest measured loss: above zero, the center is no minimum of the plane; the cell "
+        "on the center and differences within the evaluator's error count as 0. The lowest of many cells is low by "
+        "chance too, so compare it with its error.",
     ),
 }
 

@@ -37,6 +37,7 @@ class Plane:
         center_loss: Loss of the checkpoint, evaluated outside the grid.
         center: Indices of the cell on the center, if there is one.
         budget: Loss below which a part of the plane counts as low.
+        rounding: Difference from the center's loss that says nothing: the error of the way cells were evaluated.
     """
 
     alpha: FloatArray
@@ -50,6 +51,7 @@ class Plane:
     center_loss: float
     center: tuple[int, int] | None
     budget: float
+    rounding: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ def plane_of(surface: Surface, pair: int, budget: float) -> Plane:
         center_loss=surface.center.loss,
         center=surface.grid.center,
         budget=budget,
+        rounding=float(surface.checks.get("evaluator_error", 0.0)) * abs(surface.center.loss),
     )
 
 
@@ -287,12 +290,19 @@ def largest(plane: Plane) -> Found:
 
 
 def depth(plane: Plane) -> Found:
-    """Return how far the lowest measured cell lies below the center; its error is the paired one."""
+    """Return how far the lowest measured cell lies below the center; its error is the paired one.
+
+    The cell on the center is the checkpoint itself, whatever its last digits: it is 0 below, and so is a cell that
+    differs by no more than evaluators do.
+    """
     cell = lowest(plane)
-    if math.isnan(cell.value):
-        return cell
+    if math.isnan(cell.value) or math.isnan(plane.center_loss):
+        return replace(cell, value=math.nan)
     i, j = np.unravel_index(np.where(plane.measured, plane.loss, np.inf).argmin(), plane.loss.shape)
-    return Found(plane.center_loss - cell.value, cell.left_out, float(plane.delta_sem[i, j]), cell.place)
+    if (int(i), int(j)) == plane.center:
+        return replace(cell, value=0.0, error=0.0)
+    value = plane.center_loss - cell.value
+    return replace(cell, value=0.0 if abs(value) <= plane.rounding else value, error=float(plane.delta_sem[i, j]))
 
 
 def _extreme(plane: Plane, cell: np.intp) -> Found:

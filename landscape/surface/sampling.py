@@ -16,6 +16,8 @@ from landscape.surface.evaluators import Cell
 from landscape.surface.task import Part
 
 _USUAL = 0.08  # of the cells are measured around trained networks
+_LEAST = 64  # cells a plane: small grids take two or three rounds, 52 or 64 cells, whatever their size
+_NEXT = 12, 0.1  # cells of a round more, where it takes more than that: a number, or a share of what is measured
 
 
 class Sampling(Protocol):
@@ -101,8 +103,10 @@ class Adaptive:
         guesses = []
         for have, plane, complete in zip(known(surfaces), self._planes, self._complete, strict=True):
             measured = int(have.sum())
-            usual = have.size if plane.whole else max(round(_USUAL * have.size), measured + 1)
-            guesses.append(measured if complete else usual)
+            another = measured + max(_NEXT[0], round(_NEXT[1] * measured))
+            usual = max(round(_USUAL * have.size), _LEAST)
+            guess = usual if measured < usual else another
+            guesses.append(measured if complete else have.size if plane.whole else min(guess, have.size))
         return sum(guesses)
 
     def _begin(self, count: int) -> None:

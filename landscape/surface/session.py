@@ -10,9 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape.errors import ObjectiveError
+from landscape.errors import ObjectiveError, ShapeError
 from landscape.records import Measurement
 from landscape.space import Params, apply_mode, check_single_use, recalibrate
+
+_MISFIT = (  # torch's words for tensors that do not fit each other
+    "cannot be multiplied",
+    "size mismatch",
+    "must match the",
+    "expected input",
+    "Expected 3D",
+    "is invalid for input of size",
+    "input size",  # smaller than a kernel
+    "scalar type",
+    "same dtype",
+)
 
 
 @dataclass(frozen=True)
@@ -166,6 +178,13 @@ class Session:
             if isinstance(inputs, Tensor):
                 return self.model(inputs)
             return self.model(**inputs) if isinstance(inputs, Mapping) else self.model(*inputs)
+        except RuntimeError as error:
+            if not any(text in str(error) for text in _MISFIT):
+                raise  # memory that ran out, or the network's own words
+            raise ShapeError(
+                f"the network {type(self.model).__name__} cannot take inputs of {_described(inputs)}: "
+                f"{str(error).strip().splitlines()[0].rstrip('.')}. Give inputs of the size that it was made for."
+            ) from error
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -173,6 +192,11 @@ class Session:
                 "a BatchNorm layer sees one value per channel in a batch, which has no variance: use more examples or "
                 "a larger batch, or BN mode 'frozen'"
             ) from error
+
+
+def _described(inputs: Any) -> str:
+    tensors = [inputs] if isinstance(inputs, Tensor) else inputs.values() if isinstance(inputs, Mapping) else inputs
+    return ", ".join(f"{str(t.dtype).removeprefix('torch.')} of shape {tuple(t.shape)}" for t in tensors)
 
 
 def _checked(losses: Any, targets: Tensor) -> Tensor:

@@ -76,6 +76,7 @@ def evaluate_checkpoint(
     Args:
         ckpt: The checkpoint.
         out: The evaluation file, replaced if it exists; by default ``results/evaluations/<checkpoint stem>.h5``.
+            In a folder that exists its name is the checkpoint's.
         options: All settings.
         command: What the user typed, to be shown on the page.
         standalone: Whether the page carries plotly's script.
@@ -90,7 +91,7 @@ def evaluate_checkpoint(
         StorageError: ``out`` holds a result of another kind.
     """
     checkpoint = load_checkpoint(ckpt, options.model, model_options=options.model_options)
-    out = record_file(out or Path("results/evaluations") / f"{ckpt.stem}.h5", "evaluation")
+    out = record_file(out, Path("results/evaluations") / f"{ckpt.stem}.h5", "evaluation")
     check_replaceable(out, Evaluation)
     loss, notes = _loss(checkpoint, options.loss)
     data, assumed = images_for(checkpoint, options.data)

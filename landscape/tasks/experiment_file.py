@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from landscape.errors import UsageError
+from landscape.errors import StorageError, UsageError
 from landscape.tasks import experiment_labs as _labs  # noqa: F401 - registers its steps
 from landscape.tasks import experiment_probes as _probes  # noqa: F401 - registers its steps
 from landscape.tasks.experiment_steps import KINDS
@@ -110,12 +110,13 @@ def read_experiment(file: Path) -> Experiment:
         The experiment.
 
     Raises:
-        UsageError: The file cannot be read, lacks something, or holds a key that nothing reads.
+        StorageError: The file cannot be read.
+        UsageError: It lacks something, or holds a key that nothing reads.
     """
     try:
         found = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot read the experiment {file}: {error.strerror or error}") from error
+        raise StorageError(f"cannot read the experiment {file}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"the experiment {file} is no TOML: {error}") from error
     check_keys(str(file), found, _TOP)

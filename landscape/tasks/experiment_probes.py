@@ -11,7 +11,7 @@ from landscape.datasets.options import DataOptions
 from landscape.errors import UsageError
 from landscape.records import SmoothnessTrace
 from landscape.records.base import FloatArray
-from landscape.smoothness import MEASURES, compare_traces, default_windows, find_panels, windowed
+from landscape.smoothness import MEASURES, compare_traces, find_panels, trace_windows, windowed
 from landscape.smoothness.deep_linear import DeepLinearConfig
 from landscape.tasks.deep_linear import smoothness_of_deep_linear
 from landscape.tasks.experiment_steps import DATA_KEYS, KINDS, Bench, Kind, Number, Outcome
@@ -98,7 +98,7 @@ def trace_numbers(traces: Sequence[SmoothnessTrace]) -> dict[str, Number]:
             values = [measure(trace) for trace in own]
             found[f"start.{name}.{model}"] = Number.over([v[0] for v in values])
             found[f"max.{name}.{model}"] = Number.over([_largest(v) for v in values])
-            windows = default_windows(max((trace.step for trace in own), key=len))  # a run may have ended early
+            windows = trace_windows(max(own, key=lambda trace: len(trace.step)))  # a run may have ended early
             tables = [windowed(trace.step, v, windows) for trace, v in zip(own, values, strict=True)]
             for number, row in enumerate(zip(*tables, strict=True)):
                 key = f"{name}.{model}" if number == 0 else f"{name}.{model}.{row[0].name}"

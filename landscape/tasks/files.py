@@ -13,11 +13,12 @@ from landscape.storage import Checkpoint, load
 _ENDINGS = (".h5", ".hdf5", ".nc")
 
 
-def record_file(out: Path, what: str) -> Path:
+def record_file(out: Path | None, default: Path, what: str) -> Path:
     """Settle the name of a result file, beside which page and picture are written.
 
     Args:
-        out: The name that the user gave.
+        out: The name that the user gave, or a folder that exists; None for the default.
+        default: The name where none was given; its last part is that within a folder.
         what: What the file holds, for messages: ``surface``, ``evaluation``.
 
     Returns:
@@ -26,6 +27,10 @@ def record_file(out: Path, what: str) -> Path:
     Raises:
         UsageError: It has the ending of the page or the picture.
     """
+    if out is None:
+        return default
+    if out.is_dir() and out.suffix not in _ENDINGS:  # a folder of a file's name is in the way: writing says so
+        return out / default.name
     if out.suffix in {".html", ".png"}:
         raise UsageError(f"--out names the {what} file, for instance {out.stem}.h5; page and picture go beside it")
     if out.suffix in _ENDINGS:

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from landscape import figures
-from landscape.errors import CheckpointError
+from landscape.errors import CheckpointError, StorageError
 from landscape.records import Evaluation, Record, SmoothnessTrace, Surface, Sweep, VariantBands, to_parts
 from landscape.storage import Checkpoint, load, load_checkpoint, read_weights
 
@@ -24,7 +24,12 @@ def info(file: Path) -> list[tuple[str, str]]:
 
     Returns:
         Pairs of a name and a text, in the order in which a reader wants them.
+
+    Raises:
+        StorageError: It is a folder.
     """
+    if file.is_dir():
+        raise StorageError(f"{file} is a folder; give a result file (.h5) or a checkpoint (.pth) in it")
     if not file.exists() or h5py.is_hdf5(file) or file.suffix in {".h5", ".hdf5", ".nc"}:
         return _record(load(file))
     try:

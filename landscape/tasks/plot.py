@@ -45,7 +45,8 @@ def plot(
         file: A surface file, ``bands.h5``, ``sweep.h5``, an evaluation, or one or more traces of
             ``landscape smoothness``.
         formats: Any of ``html``, ``png``, ``pdf`` and, for a surface, ``vtk`` (one ``.vts`` a pair).
-        out: Where to write; the formats give the endings. By default beside the first file, under its stem.
+        out: Where to write; the formats give the endings. In a folder that exists, or by default beside the first
+            file, the name is that file's stem.
         standalone: Whether the page carries plotly's script.
 
     Returns:
@@ -60,7 +61,9 @@ def plot(
     files = [file] if isinstance(file, Path) else list(file)
     record = _record(files)
     stem = out or files[0].with_suffix("")
-    if stem.suffix[1:] in FORMATS:
+    if out is not None and out.is_dir():
+        stem = out / files[0].stem
+    elif stem.suffix[1:] in FORMATS:
         stem = stem.with_suffix("")
     if "vtk" in formats and not isinstance(record, Surface):
         words = _PICTURES[_kind(record)].words

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from landscape import figures, models
 from landscape.errors import UsageError
 from landscape.progress import Progress, Report, silent
 from landscape.records import Run, SmoothnessTrace
 from landscape.smoothness import line_search_probe, probe_training
+from landscape.smoothness.covariate_shift import layers_there
 from landscape.storage import load, save
 from landscape.tasks.places import check_writable
 from landscape.training import TrainConfig, TrainingData, VariantsConfig
@@ -38,6 +40,7 @@ class SmoothnessConfig:
         multiples: Step sizes as multiples of the learning rate.
         step_sizes: The step sizes themselves, in place of ``multiples``.
         layers: Layers whose internal covariate shift is measured: positions from 1, or names of modules.
+        fewer_layers: Whether positions that a network does not have are left out: nobody asked for these.
 
     Raises:
         UsageError: A list is empty or names something twice, or a number is out of range.
@@ -53,6 +56,7 @@ class SmoothnessConfig:
     multiples: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     step_sizes: tuple[float, ...] | None = None
     layers: tuple[int | str, ...] = ()
+    fewer_layers: bool = False
 
     def __post_init__(self) -> None:
         """Check what no run checks."""
@@ -84,8 +88,12 @@ class SmoothnessConfig:
         runs = [_initialised(run) for run in self._variants().runs()]
         if self.steps is None:
             return runs
-        each = {run.model: Trainer(replace(run, out=None), data, silent).steps_per_epoch for run in runs}
+        each = _steps_per_epoch(runs, data)
         return [replace(run, epochs=math.ceil(self.steps / each[run.model])) for run in runs]
+
+
+def _steps_per_epoch(runs: Sequence[TrainConfig], data: TrainingData) -> dict[str, int]:
+    return {run.model: Trainer(replace(run, out=None), data, silent).steps_per_epoch for run in runs}
 
 
 def _initialised(run: TrainConfig) -> TrainConfig:
@@ -114,7 +122,12 @@ class WrittenSmoothness:
 
 
 def smoothness_from_training(
-    config: SmoothnessConfig, *, command: str = "", standalone: bool = False, progress: Report | None = None
+    config: SmoothnessConfig,
+    *,
+    command: str = "",
+    standalone: bool = False,
+    progress: Report | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> WrittenSmoothness:
     """Train and probe what is not there yet, and draw the traces.
 
@@ -123,12 +136,13 @@ def smoothness_from_training(
         command: What the user typed, to be shown on the page.
         standalone: Whether the page carries plotly's script.
         progress: Called with a ``Progress`` over the steps of all runs; first with an estimate of the whole.
+        say: Called with a sentence where more steps are trained than were asked for, before any is.
 
     Returns:
         Records and files.
 
     Raises:
-        UsageError: The configuration has no output folder.
+        UsageError: The configuration has no output folder, or a network lacks a layer.
         StorageError: The folder cannot be written to; that is found out before anything is trained.
         ResumeError: The folder holds a run with other settings, or one that was trained without these probes.
     """
@@ -138,17 +152,50 @@ def smoothness_from_training(
     check_writable(out)
     data = TrainingData.of(config.shared)
     runs = config.runs(data)
-    tell = _announced(config, runs, data, progress or silent)
-    settings = {"every": config.every, "step_sizes": config.etas, "layers": config.layers, "data": data}
+    layers = _layers(config, runs, data)
+    if say is not None:
+        for text in _rounded_up(config, runs, data):
+            say(text)
+    tell = _announced(config, runs, data, layers, progress or silent)
+    settings = {"every": config.every, "step_sizes": config.etas, "data": data}
     records: list[tuple[Run, SmoothnessTrace, Path]] = []
     for number, run in enumerate(runs):
-        record, trace = probe_training(run, progress=tell(number), **settings)
+        record, trace = probe_training(run, layers=layers[run.model], progress=tell(number), **settings)
         tell(number)(_finished(run, record))
         path = out / "traces" / f"{run.name}.h5"
         records.append((record, signed(trace, path, command), path))
     done, traces, files = zip(*records, strict=True)
     page, image = draw_traces(traces, out / "smoothness.h5", standalone=standalone)
     return WrittenSmoothness(done, traces, files, page, image)
+
+
+def _layers(
+    config: SmoothnessConfig, runs: Sequence[TrainConfig], data: TrainingData
+) -> dict[str, tuple[int | str, ...]]:
+    """The layers of every network, looked for before anything is timed or trained."""
+    if not config.layers:
+        return {run.model: () for run in runs}
+    found = {}
+    for run in {run.model: run for run in runs}.values():
+        model, *batch = _network_and_batch(run, data)
+        found[run.model] = layers_there(model, *batch, layers=config.layers, fewer=config.fewer_layers, loss=run.loss)
+    return found
+
+
+def _network_and_batch(run: TrainConfig, data: TrainingData) -> tuple[nn.Module, Tensor, Tensor]:
+    trainer = Trainer(replace(run, out=None), data, silent)
+    rows = torch.arange(min(run.batch_size, len(data.train)), device=trainer.device)
+    return trainer.model, *data.train.batch(rows)
+
+
+def _rounded_up(config: SmoothnessConfig, runs: Sequence[TrainConfig], data: TrainingData) -> list[str]:
+    each = _steps_per_epoch(runs, data) if config.steps is not None else {}
+    trained = {run.epochs * each[run.model]: each[run.model] for run in runs if run.model in each}
+    return [
+        f"{config.steps:,} steps are rounded up to {steps:,}: whole epochs of {epoch:,} steps."
+        for steps, epoch in trained.items()
+        if steps != config.steps
+    ]
 
 
 def _finished(run: TrainConfig, record: Run) -> Progress:
@@ -177,14 +224,18 @@ def signed(trace: SmoothnessTrace, path: Path, command: str) -> SmoothnessTrace:
 
 
 def _announced(
-    config: SmoothnessConfig, runs: Sequence[TrainConfig], data: TrainingData, report: Report
+    config: SmoothnessConfig,
+    runs: Sequence[TrainConfig],
+    data: TrainingData,
+    layers: Mapping[str, Sequence[int | str]],
+    report: Report,
 ) -> Callable[[int], Report]:
     """Time a few steps and a probe of every network, say what is ahead, and return what reports each run's steps."""
     trainers = [Trainer(run, data, silent) for run in runs]
     whole = [run.epochs * trainer.steps_per_epoch for run, trainer in zip(runs, trainers, strict=True)]
     left = [_steps_left(trainer, steps) for trainer, steps in zip(trainers, whole, strict=True)]
     unfinished = {run.model: run for run, steps in zip(runs, left, strict=True) if steps}
-    pace = {model: _pace(config, run, data) for model, run in unfinished.items()}
+    pace = {model: _pace(config, run, data, len(layers[model])) for model, run in unfinished.items()}
     ahead = [steps * pace.get(run.model, 0.0) for run, steps in zip(runs, left, strict=True)]
     told = sum(whole) - sum(left)
     report(Progress(told, sum(whole), "step", sum(ahead), "timed a few steps", estimate=True))
@@ -211,16 +262,14 @@ def _steps_left(trainer: Trainer, whole: int) -> int:
     return 0 if trainer.is_finished(stored) else whole - len(stored.step)
 
 
-def _pace(config: SmoothnessConfig, run: TrainConfig, data: TrainingData) -> float:
+def _pace(config: SmoothnessConfig, run: TrainConfig, data: TrainingData, layers: int) -> float:
     """Seconds of a step, with its share of a probe."""
     step = seconds_per_step(run, data)
-    trainer = Trainer(replace(run, out=None), data, silent)
-    rows = torch.arange(min(run.batch_size, len(data.train)), device=trainer.device)
-    inputs, targets = data.train.batch(rows)
+    model, inputs, targets = _network_and_batch(run, data)
     started = time.perf_counter()
-    line_search_probe(trainer.model, inputs, targets, step_sizes=config.etas, loss=run.loss, precision=run.precision)
+    line_search_probe(model, inputs, targets, step_sizes=config.etas, loss=run.loss, precision=run.precision)
     gradient = (time.perf_counter() - started) / (1 + len(config.etas))
-    shift = (1 + len(config.layers)) * gradient if config.layers else 0.0  # once at the old weights, once a layer
+    shift = (1 + layers) * gradient if layers else 0.0  # once at the old weights, once a layer
     return step + ((1 + len(config.etas)) * gradient + shift) / config.every
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from landscape import figures
 from landscape.datasets import ArrayDataset
 from landscape.errors import UsageError
-from landscape.progress import Report
+from landscape.progress import Report, parts, silent
 from landscape.records import Grid, Surface
 from landscape.space import DirectionPair, batchnorm_layers, random_pairs
 from landscape.storage import Checkpoint, load, load_checkpoint
@@ -102,6 +102,7 @@ def surface_from_checkpoint(
     Args:
         ckpt: The checkpoint.
         out: The surface file; by default ``results/surfaces/<checkpoint stem>.h5``. It is continued if it exists.
+            In a folder that exists its name is the checkpoint's.
         options: All settings.
         command: What the user typed, to be shown on the page.
         standalone: Whether the page carries plotly's script.
@@ -116,7 +117,7 @@ def surface_from_checkpoint(
     """
     checkpoint = load_checkpoint(ckpt, options.model, model_options=options.model_options)
     data, assumed = images_for(checkpoint, options.data)
-    out = record_file(out or Path("results/surfaces") / f"{ckpt.stem}.h5", "surface")
+    out = record_file(out, Path("results/surfaces") / f"{ckpt.stem}.h5", "surface")
     assumed = [*checkpoint.notes, *assumed]
     if say is not None:
         for text in assumed:
@@ -201,7 +202,10 @@ def _grid(
         stored = load(file) if file.exists() else None
         if isinstance(stored, Surface):  # of another budget too: the recipes' comparison names it
             return stored.grid, {k: v for k, v in stored.provenance.items() if k.startswith("range_")}
-    found = cover([auto_range(o, planes, budget=options.budget, progress=progress) for o in objectives])
+    reports = parts(progress or silent, [1.0 for _ in objectives])  # the modes are one search, told as one
+    found = cover(
+        [auto_range(o, planes, budget=options.budget, progress=r) for o, r in zip(objectives, reports, strict=True)]
+    )
     facts = {
         "range_budget": found.budget,
         "range_crossings": [list(pair) for pair in found.crossings],

@@ -11,7 +11,7 @@ from typing import Any
 
 from landscape import figures
 from landscape.datasets.options import DataOptions
-from landscape.errors import LandscapeError, UsageError
+from landscape.errors import LandscapeError, StorageError, UsageError
 from landscape.progress import Report
 from landscape.records import Sweep
 from landscape.storage import save
@@ -96,12 +96,13 @@ def read_sweep(file: Path) -> dict[str, Any]:
         The settings.
 
     Raises:
-        UsageError: The file cannot be read, or holds a key that nothing reads.
+        StorageError: The file cannot be read.
+        UsageError: It holds a key that nothing reads.
     """
     try:
         found = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror or error}") from error
+        raise StorageError(f"cannot read {file}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} is no TOML: {error}") from error
     check_keys(str(file), found, SWEEP_KEYS)

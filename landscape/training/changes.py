@@ -45,6 +45,8 @@ def _kinds() -> dict[str, str]:
 
 KINDS: Mapping[str, str] = _kinds()
 
+KEYS = (*(_SHORT.get(name, name) for name in KINDS), "activation", *(f"{field}.NAME" for field in _OPEN))  # as told
+
 
 def full_key(key: str) -> str:
     """Return the full name of a key.
@@ -65,8 +67,7 @@ def full_key(key: str) -> str:
         return name
     if name in _ELSEWHERE:
         raise UsageError(f"{key!r} cannot differ between the settings of a sweep: {_ELSEWHERE[name]}")
-    known = [*(k for k in KINDS if "." not in k or k not in _SHORT), *ALIASES, *(f"{field}.NAME" for field in _OPEN)]
-    raise UsageError(unknown("setting of a run", key, known))
+    raise UsageError(unknown("setting of a run", key, list(KEYS)))
 
 
 def flat(changes: Mapping[str, Any]) -> dict[str, Any]:

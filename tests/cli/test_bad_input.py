@@ -324,3 +324,15 @@ def test_a_truncated_result_is_not_overwritten(refused, landscape, ckpt, place):
     path.write_bytes(path.read_bytes()[:-500])
     for words in (("surface", "--ckpt", ckpt, *SMALL, "--out", "cut.h5"), ("plot", "cut.h5"), ("info", "cut.h5")):
         refused(1, *words, says=["cut.h5", "damaged"])
+
+
+@pytest.mark.parametrize("words", [("--lrs", "1e-4,0.0001"), ("--variants", "vgg,vgg"), ("--seeds", "0,1,0")])
+def test_a_value_that_is_there_twice_is_told_with_its_option(refused, words):
+    twice = words[1].split(",")[-1]
+    refused(2, "train-variants", *words, says=[f"'{words[0]}'", f"holds {twice} twice", "none twice"])
+
+
+def test_another_number_of_points_is_told_by_the_options_that_say_it(landscape, refused, ckpt):
+    words = ("surface", "--ckpt", ckpt, *MINI, "--limit", 20, "--pairs", 1, "--out", "s.h5")
+    landscape(*words, "--points", 1)
+    refused(1, *words, "--points", 3, says=["1 point on the alpha axis", "3 points", "(--points, --radius)"])

@@ -21,6 +21,7 @@ def test_a_good_network(landscape, ckpt, place):
     shown = {line.strip().rsplit(maxsplit=1)[0].strip(): line.split()[-1] for line in lines}
     assert set(CHECKS) <= set(shown)
     assert float(shown["cosine"]) < 1e-6
+    assert all(len(shown[name]) <= len("1.23e-10") for name in CHECKS[:3])
     assert float(shown["filter norm error"]) < 1e-5
     assert (float(shown["center error"]), shown["restored"], shown["ok"]) == (0.0, "True", "True")
     assert [path.name for path in place.iterdir()] == ["net.pth"], "it writes nothing"

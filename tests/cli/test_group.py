@@ -80,7 +80,7 @@ def test_a_stopped_command_says_how_to_continue():
     result = ends(KeyboardInterrupt())
     assert result.exit_code == 130
     last = result.stderr.splitlines()[-1]
-    assert "stopped" in last
+    assert last.startswith("Stopped. ")
     assert "the same command again to continue" in last
 
 

@@ -85,7 +85,7 @@ def test_garbage(refused, place, name, content):
 
 def test_what_is_not_there(refused):
     refused(1, "info", "nope.pth", says=["nope.pth"])
-    refused(1, "info", ".", says=["folder"])
+    refused(1, "info", ".", says=["folder", "a result file (.h5) or a checkpoint"])
 
 
 def test_weights_of_an_unknown_network_are_listed(landscape, place):

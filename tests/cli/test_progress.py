@@ -45,6 +45,8 @@ def test_the_announcement_says_what_is_ahead():
         "5,724 cells to go, 1,000 done before: about 5 min."
     )
     assert progress.announcement(first(1.0, total=1), None) == "1 cell to go: about 1 s."
+    least = told(0, 64, 2.0, estimate=True, rising=True)
+    assert progress.announcement(least, None) == "At least 64 cells to go: 2 s or more."
 
 
 def test_a_limit_is_advised_above_an_hour_only():
@@ -70,6 +72,13 @@ def test_elsewhere_than_on_a_terminal_a_line_a_minute(clock, capsys):
         "80 of 100 cells, 0.667 cells/s, 50 s left; loss 2.3",
         "100 of 100 cells, 0.667 cells/s; loss 2.3",
     ]
+
+
+def test_a_total_that_may_rise_is_told_as_the_least(clock, capsys):
+    with progress.shown(False) as tell:
+        clock[0] += 60.0
+        tell(told(30, 64, 9.0, rising=True))
+    assert "30 of at least 64 cells, " in (said := capsys.readouterr().err) and ", at least 9 s left" in said
 
 
 def test_quiet_says_nothing(clock, capsys):

@@ -122,9 +122,15 @@ def test_a_full_disk_is_told_and_no_finished_run_is_lost(probed, refused, landsc
 
 
 def test_steps_become_whole_epochs(landscape, counted_steps):
-    landscape("smoothness", *ONE[:2], *ONE[4:], "--batch-size", 20, "--steps", 4, "--out", "s")
-    assert counted_steps == {"vgg_light-lr0.1-seed0": 6}  # 54 images: three steps an epoch
-    assert load("s/traces/vgg_light-lr0.1-seed0.h5").step.tolist() == [0]
+    words = (*ONE[:2], *ONE[4:], "--batch-size", 20)
+    result = landscape("smoothness", *words, "--steps", 4, "--every", 5, "--out", "s")
+    told = result.stderr.splitlines()
+    assert told[0] == "4 steps are rounded up to 6: whole epochs of 3 steps."
+    assert "0–6" in result.stdout and "0–10" not in result.stdout  # windows end where the training does
+    assert "rounded up" not in landscape("smoothness", *words, "--steps", 3, "--ics", "--out", "t").stderr
+    assert load("t/traces/vgg_light-lr0.1-seed0.h5").layer.tolist() == ["classifier"], "the fifth: there is no tenth"
+    assert counted_steps == {"vgg_light-lr0.1-seed0": 6 + 3}  # 54 images: three steps an epoch
+    assert load("s/traces/vgg_light-lr0.1-seed0.h5").step.tolist() == [0, 5]
 
 
 def test_step_sizes_may_be_named(landscape):
@@ -142,10 +148,11 @@ def test_step_sizes_may_be_named(landscape):
         (["--multiples", "1,0"], 2, ["--multiples", "above zero"]),
         (["--step-sizes", "0.1,0.1"], 2, ["none twice"]),
         (["--layers", "0"], 2, ["--layers", "counted from 1"]),
+        (["--layers", "5,10"], 2, ["no layer 10", "1 features.0", "5 classifier", "--layers"]),
         (["--layers", "99"], 2, ["no layer 99"]),
         (["--layers", "features.33"], 2, ["features.33"]),
         (["--models", "vgg_lite"], 2, ["vgg_lite", "vgg_light"]),
-        (["--models", "vgg_light,vgg_light"], 2, ["none twice"]),
+        (["--models", "vgg_light,vgg_light"], 2, ["--models", "vgg_light twice", "none twice"]),
         (["--every", 0], 2, ["--every"]),
         (["--models", "dln,vgg_light"], 2, ["vgg_light", "two calls"]),
     ],

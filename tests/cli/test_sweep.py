@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 
 from landscape import load
+from landscape.training.changes import KEYS
 from landscape.training.trainer import Trainer
 
 BASE = ("--model", "net", "--epochs", 1, "--batch-size", 30, "--dataset", "fashion_mnist_mini", "--limit", 100)
 GRID = ("--grid", "lr=1e-3,1e-2", "--seeds", "0,1")
+
+
+def test_the_help_lists_the_keys_that_a_message_lists(landscape):
+    told = " ".join(landscape("sweep", "--help").stdout.split())
+    told = told[told.index("keys of --grid:") :].split(". Every")[0].removeprefix("keys of --grid: ")
+    assert sorted(told.split(", ")) == sorted(KEYS)
 
 
 def test_files_and_table_and_nothing_is_paid_twice(landscape, place, counted_steps, estimate):
@@ -106,12 +113,16 @@ def test_parts_share_the_work(landscape, place, counted_steps):
         ((), ["nothing to compare", "--grid"]),
         (("--grid", "lr=1,2", "--shard", "3/2"), ["i from 1 to n"]),
         (("--grid", "lr=1,2", "--baseline", "lrs=1"), ["no setting of a run named 'lrs'"]),
-        (("--file", "none.toml"), ["cannot read none.toml"]),
     ],
 )
 def test_what_makes_no_sweep_is_refused_in_one_paragraph(refused, place, words, says):
     refused(2, "sweep", *BASE, *words, says=says)
     assert not (place / "results").exists()
+
+
+def test_a_missing_file_ends_alike_in_every_command(refused):
+    for words in (("sweep", "--file", "n"), ("run", "n"), ("info", "n"), ("plot", "n"), ("surface", "--ckpt", "n")):
+        refused(1, *words, says=["n"])
 
 
 def test_a_file_with_an_unknown_key_or_without_a_model(refused, place):

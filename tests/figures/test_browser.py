@@ -244,6 +244,15 @@ def test_a_narrow_window_needs_no_sideways_scrolling(browser, make_surface, make
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
         domains = page.evaluate("['xaxis', 'xaxis2'].map((a) => document.querySelector('.plot').layout[a].domain[0])")
         assert domains == [0, 0]  # one above the other
+        assert page.evaluate(
+            "[...document.querySelectorAll('.plot')].every((p) => p._fullLayout.width === p.clientWidth)"
+        )
+        assert not any(bar.is_visible() for bar in page.locator(".modebar-container").all())  # it covers titles there
+        rows = page.evaluate(
+            "[...document.querySelectorAll('fieldset > div')].map((div) => [div.getBoundingClientRect().right - 1, "
+            "...[...div.querySelectorAll('label')].map((label) => label.getBoundingClientRect().right)])"
+        )
+        assert all(abs(max(ends) - right) <= 1 and abs(ends[-1] - right) <= 1 for right, *ends in rows), "no ragged row"
         page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
 

@@ -110,6 +110,15 @@ def test_the_finding_names_best_next_and_baseline(record):
     assert "+15.0 ± 21.2 points to the baseline a, 50.0 ± 10.0 %" in said
 
 
+def test_the_number_of_images_stands_beside_the_accuracies_where_all_runs_share_it(record):
+    one = dataclasses.replace(record, recipe={**record.recipe, "validation_examples": 1})
+    ten = dataclasses.replace(record, recipe={**record.recipe, "validation_examples": 10})
+    assert "by validation accuracy on 1 held-out image: b" in sweep_finding(one)
+    for text in (sweep_finding(ten), figures.ranking(ten).caption, figures.sweep_table(ten).note):
+        assert "ccuracy on 10 held-out images" in text
+    assert "held-out" not in figures.sweep_table(record).note
+
+
 def test_bars_are_the_rows_numbers_in_both_renderers(record):
     rows = shown_rows(sweep_rows(record))
     assert [row.name for row in rows] == ["b", "d", "a"], "what has no finished run has no bar"

@@ -48,16 +48,37 @@ def test_the_finding_is_the_record_in_numbers(make_surface):
     assert surface_summary(make_surface()) == (
         "The loss at the center is 1 ± 0.25 (standard error over 128 examples), the accuracy 0.75. "
         "The largest loss of each of its 2 planes lies between 2.75 and 3.75. "
-        "No measured cell lies below the center. 100 % of a plane lies below 6."
+        "The center is the lowest cell of every plane. 100 % of a plane lies below 6 (5 × the center + 1)."
     )
-    low = surface_summary(make_surface(center=Measurement(1.5, 0.25, math.nan, 128)))
-    assert "center is 1.5 ± 0.25 (standard error over 128 examples). " in low
-    assert (
-        "The lowest cell has 1, 0.5 ± 0.12 below the center, at alpha 0, beta 0 of pair 1; "
-        "cells below the center are on 1 of 2 planes." in low
+    assert "center is 1 ± 0.25 (standard error over 128 examples). " in surface_summary(
+        make_surface(center=Measurement(1.0, 0.25, math.nan, 128))
     )
     nothing = make_surface(1, loss=np.full((1, 5, 7), np.nan), center=Measurement(math.nan, math.nan, math.nan, 0))
     assert surface_summary(nothing) == "The loss at the center is –. 35 cells of 35 are gaps."
+
+
+def test_a_cell_below_the_center_is_told_with_its_place(make_surface):
+    surface = make_surface()
+    loss = surface.loss.copy()
+    loss[0, 1, 3] = 0.5
+    assert (
+        "The lowest cell has 0.5, 0.5 ± 0.12 below the center, at alpha −0.5, beta 0 of pair 1; "
+        "cells below the center are on 1 of 2 planes." in surface_summary(dataclasses.replace(surface, loss=loss))
+    )
+    even = surface_summary(make_surface(n_alpha=4, center=Measurement(0.5, 0.25, 0.75, 128)))
+    assert "No measured cell lies below the center." in even  # which is no cell of that grid
+
+
+def test_the_rounding_of_an_evaluator_puts_no_cell_below_the_center(make_surface):
+    """The cell on the center is the checkpoint, and others are told apart only by more than evaluators differ."""
+    surface = make_surface(1, checks={"evaluator_error": 1e-6})
+    loss = surface.loss.copy()
+    loss[0, 2, 3] = 1 - 1e-3
+    assert "The center is the lowest cell of its plane." in surface_summary(dataclasses.replace(surface, loss=loss))
+    loss[0, 2, 3], loss[0, 1, 3] = 1.0, 1 - 9e-7
+    assert "The center is the lowest cell of its plane." in surface_summary(dataclasses.replace(surface, loss=loss))
+    loss[0, 1, 3] = 1 - 2e-6
+    assert "2e−6 ± 0.12 below the center, at alpha −0.5" in surface_summary(dataclasses.replace(surface, loss=loss))
 
 
 def test_table_has_a_row_per_plane(make_surface):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from torch import nn
@@ -72,3 +74,12 @@ def test_a_factory_in_the_working_directory_is_found(tmp_path, flags):
     command = [sys.executable, *flags, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout == "6\n", done.stderr
+
+
+def test_the_page_of_networks_has_every_name():
+    page = (Path(__file__).parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `")]
+    listed = {name: size.strip() for names, size in cells for name in re.findall("`([^`]+)`", names)}
+    assert [name for name in models.names() if name not in listed] == []
+    for name in ("dln", "dln_bn", "vgg_light_bn", "lenet4"):
+        assert f"{sum(p.numel() for p in models.build(name).parameters()):,}" == listed[name]

@@ -8,10 +8,11 @@ import json
 import h5py
 import numpy as np
 import pytest
+import torch
 
-from landscape.errors import StorageError
+from landscape.errors import CheckpointError, StorageError
 from landscape.records import Grid, Measurement
-from landscape.storage import load, save
+from landscape.storage import load, load_checkpoint, save, save_checkpoint
 
 
 def test_every_record_comes_back_bit_for_bit(tmp_path, record, assert_same):
@@ -116,8 +117,20 @@ def test_a_file_that_is_not_hdf5_is_refused(tmp_path, content):
 
 
 def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(StorageError, match="is not a result file"):
+    with pytest.raises(StorageError, match="is not a result file of this package but a folder; give a file in it"):
         load(tmp_path)
+    (tmp_path / "bands.h5").touch()
+    with pytest.raises(StorageError, match=r"in it: bands\.h5$"):
+        load(tmp_path)
+
+
+def test_a_checkpoint_is_no_result_and_a_result_no_checkpoint(tmp_path, bands):
+    save_checkpoint(tmp_path / "net", {"weight": torch.zeros(2, 2)})
+    with pytest.raises(StorageError, match=r"net is not a result .* but a checkpoint: 'landscape info'"):
+        load(tmp_path / "net")
+    save(bands, tmp_path / "b.h5")
+    with pytest.raises(CheckpointError, match=r"b\.h5 is a result of kind 'bands', not a checkpoint"):
+        load_checkpoint(tmp_path / "b.h5")
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.7, 0.99])

@@ -153,12 +153,11 @@ def test_options_that_were_given_are_not_varied_and_nothing_is_listed_twice(writ
     path = written(renamed(models.build("vgg_light_bn", conv_bias=False).state_dict()))
     found = load_checkpoint(path, "vgg_light_bn", model_options={"conv_bias": False})
     assert found.model_options == {"conv_bias": False}
-    assert found.notes == (
-        "the file does not name its network; its tensors fit vgg_light_bn (conv_bias=False), by the sequence of their "
-        "shapes",
-    )
+    assert found.notes == ("the tensors fit vgg_light_bn (conv_bias=False), by the sequence of their shapes",)
     with pytest.raises(CheckpointError, match="do not fit vgg_light_bn"):
         load_checkpoint(path, "vgg_light_bn", model_options={"conv_bias": True})
+    exact = load_checkpoint(written(models.build("vgg_light_bn").state_dict()), "vgg_light_bn")
+    assert exact.notes == (), "what the user said is not assumed"
 
 
 def test_weights_that_fit_nothing_are_described(written):

@@ -130,6 +130,15 @@ def test_extremes_have_their_places_and_errors():
     assert np.isnan(found["median"].places).all()
 
 
+def test_the_checkpoint_is_not_below_itself():
+    """The cell on the center differs from the center by rounding; so may another, by no more than evaluators do."""
+    surface = surface_of(lambda a, b: 1 + a**2 + b**2, checks={"evaluator_error": 1e-6})
+    found = metrics(changed(surface, [(0, 3, 2)], 1 - 1e-8))["depth"]
+    assert (found.values, found.error) == (0, 0)
+    assert metrics(changed(surface, [(0, 4, 2)], 1 - 9e-7))["depth"].values == 0
+    np.testing.assert_allclose(metrics(changed(surface, [(0, 4, 2)], 1 - 3e-6))["depth"].values, 3e-6, rtol=1e-6)
+
+
 def test_the_rise_is_a_mean_along_the_border():
     """Over the square |x| = 1 the mean of x^2 is (1 + 1/3) / 2; a line has two ends."""
     rise = metrics(surface_of(lambda a, b: a**2 + 0 * b, grid=Grid.square(1.0, 401)))["rise"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import landscape as ls
-from landscape.errors import LandscapeError, LayoutError, ObjectiveError, UnknownNameError, UsageError
+from landscape.errors import LandscapeError, LayoutError, ObjectiveError, ShapeError, UnknownNameError, UsageError
 
 
 def absolute(outputs, targets):
@@ -282,6 +284,32 @@ def test_what_cannot_be_measured_is_refused_at_once(build, data):
         with pytest.raises(LayoutError, match=message):
             ls.Objective(net, inputs, targets, device="cpu")
     assert issubclass(UnknownNameError, LandscapeError)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ((6, 3, 32), "float32 of shape (6, 3, 32)"),
+        ((6, 1, 32, 32), "float32 of shape (6, 1, 32, 32)"),
+        ((6, 3, 40, 40), "float32 of shape (6, 3, 40, 40)"),
+        ((6, 3, 8, 8), "float32 of shape (6, 3, 8, 8)"),
+    ],
+)
+def test_inputs_that_the_network_cannot_take_are_told_with_their_shape(inputs, says):
+    net = nn.Sequential(nn.Conv2d(3, 2, 9), nn.Flatten(), nn.Linear(2 * 24 * 24, 4))
+    asked = ls.Objective(net, torch.zeros(inputs), torch.zeros(6, dtype=torch.int64), device="cpu")
+    with pytest.raises(ShapeError, match="Sequential cannot take inputs of " + re.escape(says)):
+        asked(asked.center)
+
+
+def test_an_error_of_the_network_itself_is_left_as_it_is():
+    class Broken(nn.Linear):
+        def forward(self, x):
+            raise RuntimeError("the valve is shut")
+
+    asked = ls.Objective(Broken(3, 2), torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64), device="cpu")
+    with pytest.raises(RuntimeError, match=r"^the valve is shut$"):
+        asked(asked.center)
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,17 @@ def test_known_is_what_every_surface_has_measured_not_what_was_interpolated():
     assert np.argwhere(known([one, other])).tolist() == [[0, 0, 1]]
 
 
+@pytest.mark.parametrize(("points", "first"), [(12, 144), (13, 64), (15, 64), (25, 64), (41, 134)])
+def test_how_many_cells_an_adaptive_plane_is_expected_to_take(points, first):
+    """All of a plane too small to choose in; two or three rounds of a small one; 8 % of a large one."""
+    surface = blank((1, points, points))
+    asking = sampling("adaptive", surface.grid, 0.03)
+    assert asking.expected([surface]) == first
+    if first < points**2:
+        settle([surface], (0, [(0, int(i), int(j)) for i, j in np.argwhere(np.ones((points, points)))[:first]]))
+        assert asking.expected([surface]) == min(points**2, first + max(12, round(0.1 * first)))
+
+
 def test_unknown_samplings_and_tolerances_are_refused():
     grid = Grid.square(1.0, 3)
     assert isinstance(sampling("dense", grid, 0.03), Dense)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landscape.errors import UsageError
+from landscape.errors import StorageError, UsageError
 from landscape.smoothness import band_gap, compare_bands, variant_band
 from landscape.storage import load
 from landscape.surface.metrics import metrics
@@ -126,7 +126,7 @@ def test_a_wrong_file_is_refused_in_words(write, old, new, told):
 
 
 def test_a_missing_file_and_a_missing_reduced_form_are_said(write, tmp_path):
-    with pytest.raises(UsageError, match="cannot read the experiment"):
+    with pytest.raises(StorageError, match="cannot read the experiment"):
         read_experiment(tmp_path / "none.toml")
     whole = SMALL[: SMALL.index("[reduced]")]
     with pytest.raises(UsageError, match="has no \\[reduced\\] form"):

@@ -9,6 +9,7 @@ from landscape.datasets.options import DataOptions
 from landscape.errors import LandscapeError, StorageError, UsageError
 from landscape.tasks.check import check
 from landscape.tasks.data import DataChoice
+from landscape.tasks.evaluate import EvaluateOptions, evaluate_checkpoint
 from landscape.tasks.info import info
 from landscape.tasks.plot import plot
 from landscape.tasks.surface import surface_from_checkpoint
@@ -53,6 +54,20 @@ def test_plot_knows_its_formats(own, small, place):
     with pytest.raises(UsageError, match=r"'svg'.*html, png, pdf, vtk"):
         plot(place / "s.h5", formats=("html", "svg"))
     assert plot(place / "s.h5", formats=("vtk",), out=place / "v") == [place / "v-pair0.vts"]
+
+
+def test_what_is_written_to_a_folder_lies_in_it(own, small, place):
+    folder = place / "results.v2"  # a name that looks like one with an ending
+    folder.mkdir()
+    surfaces = surface_from_checkpoint(own, folder, small(points=1))
+    assert [path.relative_to(folder).name for path in (*surfaces.files, surfaces.page)] == ["net.h5", "net.html"]
+    (place / "pictures").mkdir()
+    assert plot(surfaces.files[0], formats=("png",), out=place / "pictures") == [place / "pictures" / "net.png"]
+    written = evaluate_checkpoint(
+        own, place / "pictures", EvaluateOptions(data=DataChoice("fashion_mnist_mini", limit=20))
+    )
+    assert written.file == place / "pictures" / "net.h5"
+    assert sorted(path.name for path in place.iterdir()) == ["net.pth", "pictures", "results.v2"]
 
 
 def test_bands_need_a_folder():

@@ -160,7 +160,9 @@
 
   const figures = content.figures.map((spec, index) => new Figure(spec, index));
   const drawAll = () => figures.reduce((before, figure) => before.then(() => figure.draw()), Promise.resolve());
-  drawAll().then(() => { document.documentElement.dataset.ready = "yes"; });
+  // A figure is as wide as its place was when it was drawn, which a scroll bar or the drawing of others may change.
+  const settle = () => Promise.all(figures.map(({ plot }) => (window.Plotly && plot.clientWidth ? Plotly.Plots.resize(plot) : null)));
+  drawAll().then(settle).then(() => { document.documentElement.dataset.ready = "yes"; });
   dark.addEventListener("change", drawAll);
   window.addEventListener("resize", () => {
     for (const figure of figures) if ((figure.plot.clientWidth < NARROW) !== figure.narrow) figure.draw();
