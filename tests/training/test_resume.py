@@ -18,7 +18,7 @@ import torch
 from landscape.datasets.options import DataOptions
 from landscape.errors import LandscapeError, ResumeError, StorageError
 from landscape.storage import load
-from landscape.training import TrainConfig, train, trainer
+from landscape.training import TrainConfig, keeping, train
 
 
 class Stop:
@@ -179,7 +179,7 @@ def test_a_run_killed_between_its_last_checkpoint_and_its_record_is_finished_wit
     whole = config(out=tmp_path / "whole")
     train(whole)
     broken = dataclasses.replace(whole, out=tmp_path / "broken")
-    save, calls = trainer.save, []
+    save, calls = keeping.save, []
 
     def killed(record, path):
         calls.append(path)
@@ -187,10 +187,10 @@ def test_a_run_killed_between_its_last_checkpoint_and_its_record_is_finished_wit
             raise KeyboardInterrupt
         save(record, path)
 
-    monkeypatch.setattr(trainer, "save", killed)
+    monkeypatch.setattr(keeping, "save", killed)
     with pytest.raises(KeyboardInterrupt):
         train(broken)
-    monkeypatch.setattr(trainer, "save", save)
+    monkeypatch.setattr(keeping, "save", save)
     assert len(load(broken.run_path).epoch) == 2
     steps.clear()
     train(broken)
@@ -204,17 +204,17 @@ def test_a_run_killed_between_its_best_and_its_last_checkpoint_repeats_that_epoc
     whole = config(out=tmp_path / "whole", learning_rate=1e-2)
     train(whole)
     broken = dataclasses.replace(whole, out=tmp_path / "broken")
-    save = trainer.save_checkpoint
+    save = keeping.save_checkpoint
 
     def killed(path, *args, **named):
         if "last" in path.name and named["meta"]["epoch"] == 2:
             raise KeyboardInterrupt
         save(path, *args, **named)
 
-    monkeypatch.setattr(trainer, "save_checkpoint", killed)
+    monkeypatch.setattr(keeping, "save_checkpoint", killed)
     with pytest.raises(KeyboardInterrupt):
         train(broken)
-    monkeypatch.setattr(trainer, "save_checkpoint", save)
+    monkeypatch.setattr(keeping, "save_checkpoint", save)
     steps.clear()
     train(broken)
     assert len(steps) == 12
