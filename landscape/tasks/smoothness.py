@@ -135,7 +135,9 @@ def smoothness_from_training(
     out = config.shared.out
     if out is None:
         raise UsageError("traces need a folder to be written to: set out= (--out)")
-    check_writable(out)
+    for folder in (out, config.shared.tensorboard):
+        if folder is not None:
+            check_writable(folder)
     data = TrainingData.of(config.shared)
     runs = config.runs(data)
     tell = _announced(config, runs, data, progress or silent)
