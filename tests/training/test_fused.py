@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from landscape.errors import UsageError
 from landscape.storage import load, load_checkpoint
 from landscape.training import TrainingData, fused, keeping, train
 from landscape.training.fused import choose, groups, seconds, train_together
@@ -275,6 +276,15 @@ def test_a_recording_is_renewed_with_the_learning_rate(members):
             run.optimizer.param_groups[0]["lr"] = 1e-3
         step(rows[k])
     assert len(made) == 2
+
+
+def test_steps_that_nobody_is_shown_are_refused_where_somebody_looks_on(members):
+    runs = members("tiny")
+    runs[1].observers = (object(),)
+    with pytest.raises(UsageError, match="1 would look on at a run whose steps are made in one pass with others'"):
+        Stack(runs)
+    with pytest.raises(UsageError, match="steps are replayed from a recording: those are shown to nobody"):
+        RecordedStep(runs[1])
 
 
 def test_networks_that_draw_are_grouped_by_seed(comparison, data):
