@@ -71,6 +71,7 @@ _IMAGES = ("dataset", "root", "limit", "normalization", "image_size", "channels"
 @click.option("--conv-bias/--no-conv-bias", default=None, help="Bias in convolutions.  [default: conv-bias]")
 @data_options(limit=None, settle=True)
 @machine_options
+@click.option("--tensorboard", type=FILE, metavar="DIR", help="Log scalars and hyperparameters there, a run a folder.")
 @click.option(
     "--out",
     type=FILE,

@@ -60,6 +60,7 @@ from landscape.words import BN_PLACEMENTS, FUSE, INITS, LEARNING_RATES, OPTIMIZE
     show_default=True,
     help="Train the learning rates of a network in one pass; auto tries it on a GPU.",
 )
+@click.option("--tensorboard", type=FILE, metavar="DIR", help="Log scalars and hyperparameters there, a run a folder.")
 @click.option(
     "--out",
     type=FILE,

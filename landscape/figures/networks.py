@@ -22,12 +22,21 @@ _APART = (
     "batch_size",
     "weight_decay",
     "loss",
+    "scheduler",
+    "scheduler_options",
+    "grad_clip",
+    "augment",
     "precision",
     "epochs",
     "validation",
     "model_options",
     "data",
 )  # fmt: skip - settings that make two runs of one model two networks
+# What every recipe says, and what it says only where it is in use, with the values of a run under the protocol.
+_ALWAYS = {"loss": "cross_entropy", "weight_decay": 0.0}
+_IN_USE = ("scheduler", "grad_clip", "augment")
+_PROBE = {"bn": "batch", "dropout": "off"}
+_WORDS = {"grad_clip": "gradient clipping", "augment": "augmentation"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,7 +193,8 @@ def protocol_differences(trace: SmoothnessTrace) -> tuple[str, ...]:
     """Compare a run with the protocol of the published curves.
 
     The paper trained VGG on CIFAR-10 with plain SGD at learning rate 0.1, 128 images a step, without augmentation,
-    and probed at 1/2, 1, 2 and 4 times the learning rate.
+    and probed at 1/2, 1, 2 and 4 times the learning rate. Precision and a share held out for validation, as
+    ``named_departures`` has them, keep no curve away.
 
     Args:
         trace: The trace.
@@ -193,20 +203,57 @@ def protocol_differences(trace: SmoothnessTrace) -> tuple[str, ...]:
         What differs, as ``batch size 64 instead of 128``; empty where the curves may stand side by side.
     """
     protocol = dict(published().protocol)
-    recipe, data = trace.recipe, data_of(trace)
+    recipe = trace.recipe
     differences = [] if model_of(trace) in protocol["model"] else [f"network {model_of(trace)}"]
-    if data.get("dataset") != protocol["dataset"]:
-        differences.append(f"data set {data.get('dataset', 'not recorded')} instead of {protocol['dataset']}")
-    elif data.get("limit") is not None:
-        differences.append(f"{data['limit']:,} images instead of all")
-    for name in ("optimizer", "learning_rate", "batch_size"):
-        if recipe.get(name) != protocol[name]:
-            word = name.replace("_", " ")
-            differences.append(f"{word} {fact_text(recipe.get(name))} instead of {fact_text(protocol[name])}")
-    if recipe.get("augment"):
-        differences.append(f"augmentation {fact_text(recipe['augment'])}")
+    differences += _image_differences(data_of(trace), protocol["dataset"])
+    expected = {name: protocol[name] for name in ("optimizer", "learning_rate", "batch_size")} | _ALWAYS
+    differences += _unequal(recipe, expected)
+    differences += [f"{_word(name)} {fact_text(recipe[name])}" for name in _IN_USE if recipe.get(name)]
+    options = recipe.get("model_options") or {}
+    differences += _unequal({"initialisation": options.get("init")}, {"initialisation": protocol["init"]})
+    if options.get("bn_placement", "conv") != "conv":
+        differences.append(f"BatchNorm placement {options['bn_placement']} instead of conv")
+    differences += [f"probe's {text}" for text in _unequal(probe_of(trace), _PROBE)]
     wanted = protocol["learning_rate"] * np.array(protocol["multiples"])
     if trace.step_size.shape != wanted.shape or not np.allclose(trace.step_size, wanted, rtol=1e-6):
         shown = ", ".join(number(float(size)) for size in trace.step_size)
         differences.append(f"step sizes {shown} instead of {', '.join(number(float(size)) for size in wanted)}")
     return tuple(differences)
+
+
+def _image_differences(data: Mapping[str, Any], dataset: str) -> list[str]:
+    if data.get("dataset") != dataset:
+        return [f"data set {data.get('dataset', 'not recorded')} instead of {dataset}"]
+    differences = [] if data.get("limit") is None else [f"{data['limit']:,} images instead of all"]
+    own = {"split": "train", "image_size": 32, "channels": 3}
+    return differences + _unequal(data, {name: own[name] for name in own if data.get(name) is not None})
+
+
+def _unequal(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{_word(name)} {fact_text(found.get(name))} instead of {fact_text(value)}"
+        for name, value in expected.items()
+        if found.get(name) != value
+    ]
+
+
+def _word(name: str) -> str:
+    return _WORDS.get(name, name.replace("_", " "))
+
+
+def named_departures(trace: SmoothnessTrace) -> tuple[str, ...]:
+    """Name where a run is not as the paper's, although the published curves may stand beside it.
+
+    Args:
+        trace: The trace.
+
+    Returns:
+        For instance ``in bf16`` and ``without 10 % of the images, held out for validation``.
+    """
+    recipe, normalization = trace.recipe, data_of(trace).get("normalization", "dataset")
+    said = [f"in {recipe['precision']}"] if recipe.get("precision", "fp32") != "fp32" else []
+    if share := float(recipe.get("validation") or 0):
+        said.append(f"without {100 * share:.3g} % of the images, held out for validation")
+    if normalization != "dataset":
+        said.append(f"on images normalised by {fact_text(normalization)}")
+    return tuple(said)

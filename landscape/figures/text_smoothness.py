@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from landscape.figures.data import DATASETS, Facts, count, fact_text, facts, listed, number
-from landscape.figures.networks import Network, data_of, networks, probe_of
+from landscape.figures.networks import Network, data_of, named_departures, networks, probe_of
 from landscape.records import SmoothnessTrace
 from landscape.smoothness.published import published
 
@@ -152,11 +152,9 @@ def _published(many: Sequence[Network]) -> list[str]:
             f"Dashed: {source.citation}, figures 1 and 4. Their loss contains a weight-decay term, so levels of the "
             "loss are not comparable; gaps are."
         )
-        inits = {str(net.traces[0].recipe.get("model_options", {}).get("init", "xavier")) for net in many}
-        if inits - {source.protocol["init"]}:
-            text += (
-                f" The paper initialises with {source.protocol['init']}, these networks with {listed(sorted(inits))}."
-            )
+        beside = [net.traces[0] for net in many if net.counterpart]
+        if said := list(dict.fromkeys(phrase for trace in beside for phrase in named_departures(trace))):
+            text += f" Other than the paper's, networks here were trained {listed(said)}."
         return [text]
     differences = dict.fromkeys(text for net in many for text in net.differences if not text.startswith("network"))
     if all(net.model in published().protocol["model"] for net in many) and differences:

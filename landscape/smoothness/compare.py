@@ -14,7 +14,7 @@ from landscape.records import LossBand, VariantBands
 from landscape.smoothness.band import BandGap, band_gap
 
 _TITLES = {"vgg": "plain", "vgg_dropout": "dropout", "vgg_light": "light"}
-ENOUGH_SEEDS, ENOUGH_EPOCHS = 2, 20
+ENOUGH_SEEDS, ENOUGH_EPOCHS, ENOUGH_STEPS = 2, 20, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,7 @@ class Comparison:
         left_out: The other learning rates.
         ratios: One per seed; empty where fewer than two learning rates are left, or a network is missing.
         epochs: Epochs trained.
+        steps: Steps trained.
     """
 
     panel: Panel
@@ -111,6 +112,7 @@ class Comparison:
     left_out: tuple[str, ...]
     ratios: tuple[Ratio, ...]
     epochs: int
+    steps: int
 
     @property
     def mean(self) -> tuple[float, float]:
@@ -142,25 +144,26 @@ class Comparison:
 
     @property
     def caution(self) -> str:
-        """Why these numbers carry no claim; empty where seeds and epochs suffice."""
-        return caution(len(self.ratios), self.epochs)
+        """Why these numbers carry no claim; empty where seeds, epochs and steps suffice."""
+        return caution(len(self.ratios), epochs=self.epochs, steps=self.steps)
 
 
-def caution(seeds: int, epochs: int) -> str:
+def caution(seeds: int, *, epochs: int | None, steps: int) -> str:
     """Say why a ratio carries no claim: a difference at one seed, or early in training, may be of either sign.
 
     Args:
         seeds: Seeds that were compared.
-        epochs: Epochs trained.
+        epochs: Epochs trained; None for a training that has none, in full batches.
+        steps: Steps trained: of few images many epochs are few steps.
 
     Returns:
-        The reasons; empty where seeds and epochs suffice, or where nothing was compared.
+        The reasons; empty where seeds, epochs and steps suffice, or where nothing was compared.
     """
-    reasons = []
-    if seeds < ENOUGH_SEEDS:
-        reasons.append("one seed")
-    if epochs < ENOUGH_EPOCHS:
+    reasons = ["one seed"] if seeds < ENOUGH_SEEDS else []
+    if epochs is not None and epochs < ENOUGH_EPOCHS:
         reasons.append(f"{epochs} {'epoch' if epochs == 1 else 'epochs'} (fewer than {ENOUGH_EPOCHS})")
+    elif steps < ENOUGH_STEPS:
+        reasons.append(f"{steps:,} {'step' if steps == 1 else 'steps'} (fewer than {ENOUGH_STEPS:,})")
     return f"{' and '.join(reasons)}: too little for a claim" if reasons and seeds else ""
 
 
@@ -291,14 +294,14 @@ def _compare(bands: VariantBands, panel: Panel) -> Comparison:
     names = rate_names(bands)
     epochs = int(bands.epoch.max()) if bands.epoch.size else 0
     if panel.without is None or panel.with_bn is None:
-        return Comparison(panel, raw, (), tuple(names), (), epochs)
+        return Comparison(panel, raw, (), tuple(names), (), epochs, len(bands.step))
     seeds = np.flatnonzero(trained[index].any(axis=-1).all(axis=0))
     survived = ~bands.collapsed & ~bands.diverged & np.isfinite(bands.loss).all(axis=-1)
     common = np.asarray(survived[index][:, seeds].all(axis=(0, 1)) & (len(seeds) > 0))
     kept = tuple(name for name, ok in zip(names, common, strict=True) if ok)
     left_out = tuple(name for name in names if name not in kept)
     ratios = tuple(_ratio(bands, panel, int(bands.seed[k]), kept) for k in seeds) if len(kept) > 1 else ()
-    return Comparison(panel, raw, kept, left_out, ratios, epochs)
+    return Comparison(panel, raw, kept, left_out, ratios, epochs, len(bands.step))
 
 
 def _trained(bands: VariantBands) -> np.typing.NDArray[np.bool_]:

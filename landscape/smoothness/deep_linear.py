@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landscape import devices, models
+from landscape import devices, models, weights
 from landscape.environment import environment
 from landscape.errors import UsageError
 from landscape.progress import Progress, Report, silent
@@ -31,9 +31,10 @@ from landscape.smoothness.covariate_shift import Layer
 from landscape.smoothness.line_search import checked_step_sizes
 from landscape.smoothness.mini_batch import PROTOCOL
 from landscape.smoothness.table import ProbeTable
-from landscape.storage import save, stored_record
+from landscape.storage import check_recipe, save, save_checkpoint, stored_record
 
 STEP_SIZES = (1e-8, 1e-7, 1e-6, 1e-5, 3.16e-5)  # as the vector data of figure 11 has them
+_KEPT = 10  # probes from one checkpoint to the next
 
 
 def total_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -126,21 +127,25 @@ def train_deep_linear(
 ) -> SmoothnessTrace:
     """Train a deep linear network by gradient descent in full batches, and probe it on the way.
 
-    A run that diverges goes on with infinite and undefined losses: they are what was measured.
+    Beside the trace's file lies a checkpoint of weights and probes, written every ten probes, until the run is
+    finished: a run that was stopped goes on from there, and gives the bits of one that was not. A run that diverges
+    goes on with infinite and undefined losses: they are what was measured.
 
     Args:
         config: All settings.
-        path: The trace's file; what it holds of these settings is returned without training.
+        path: The trace's file; what it holds of these settings is returned without training. None keeps nothing.
         progress: Called with a ``Progress`` at probes.
 
     Returns:
         The trace.
 
     Raises:
-        ResumeError: The file holds a trace of other settings.
+        ResumeError: The file holds a trace of other settings, or the checkpoint beside it is of another run.
+        StorageError: A file cannot be written; what was there before is untouched.
     """
     stored = stored_record(path, SmoothnessTrace, config.recipe)
     if stored is not None:
+        _forget(path)
         return stored
     device, report = devices.resolve(config.device), progress or silent
     options = {"width": config.width, "depth": config.depth, "init": config.init, "seed": config.seed}
@@ -148,18 +153,83 @@ def train_deep_linear(
     inputs, targets = (t.to(device) for t in vectors(config))
     optimizer = torch.optim.SGD(model.parameters(), lr=config.learning_rate)
     table = ProbeTable(config.step_sizes, tuple(config.layers), loss=total_squared_error)
-    for step in range(config.steps):
-        after = table.probe(step, model, inputs, targets) if step % config.every == 0 else None
-        _update(model, optimizer, inputs, targets)
-        if after is not None:
-            after()
-        if step % config.every == 0:
-            report(Progress(step + 1, config.steps, "step", table.seconds_left(step + 1, config.steps), config.model))
+    begun, threads = _take_up(config, path, model, table)
+    with devices.threads(threads):
+        for step in range(begun, config.steps):
+            probed = step % config.every == 0
+            after = table.probe(step, model, inputs, targets) if probed else None
+            _update(model, optimizer, inputs, targets)
+            if after is not None:
+                after()
+            if probed:
+                seconds = table.seconds_left(step + 1 - begun, config.steps - begun)
+                report(Progress(step + 1, config.steps, "step", seconds, config.model))
+            if path is not None and (step + 1) % (_KEPT * config.every) == 0 and step + 1 < config.steps:
+                state = {"made": step + 1, "threads": threads, "probes": table.state()}
+                facts = {"recipe": config.recipe}
+                save_checkpoint(unfinished(path), model, model_name=config.model, meta=facts, training=state)
     made = environment(devices.describe(device))
     trace = table.trace(recipe=config.recipe, environment=made, provenance={"name": config.model})
     if path is not None:
         save(trace, path)
+    _forget(path)
     return trace
+
+
+def unfinished(path: Path) -> Path:
+    """Name the checkpoint of a run that is not finished.
+
+    Args:
+        path: The file of its trace.
+
+    Returns:
+        The file beside it.
+    """
+    return path.with_suffix(".pth")
+
+
+def steps_made(config: DeepLinearConfig, path: Path | None) -> int:
+    """Count the steps that need not be made again.
+
+    Args:
+        config: All settings.
+        path: The trace's file.
+
+    Returns:
+        All steps where the trace is there, else those behind its checkpoint.
+
+    Raises:
+        ResumeError: One of the two is of another run.
+    """
+    if stored_record(path, SmoothnessTrace, config.recipe) is not None:
+        return config.steps
+    kept = _kept(config, path)
+    return int(kept["training"]["made"]) if kept else 0
+
+
+def _kept(config: DeepLinearConfig, path: Path | None) -> dict[str, Any]:
+    """What the checkpoint holds; nothing where there is none."""
+    if path is None or not unfinished(path).exists():
+        return {}
+    content = weights.read(unfinished(path))
+    check_recipe(unfinished(path), content.get("landscape", {}).get("recipe", {}), config.recipe)
+    return content
+
+
+def _take_up(config: DeepLinearConfig, path: Path | None, model: nn.Module, table: ProbeTable) -> tuple[int, int]:
+    """Go on from the checkpoint, if there is one; return the steps made and the CPU threads that they were made by."""
+    kept = _kept(config, path)
+    if not kept:
+        return 0, torch.get_num_threads()
+    model.load_state_dict(kept["state_dict"])
+    table.load(kept["training"]["probes"])
+    return int(kept["training"]["made"]), int(kept["training"]["threads"])
+
+
+def _forget(path: Path | None) -> None:
+    """Remove the checkpoint of a finished run."""
+    if path is not None:
+        unfinished(path).unlink(missing_ok=True)
 
 
 def _update(model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor) -> None:

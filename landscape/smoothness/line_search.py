@@ -59,13 +59,21 @@ def line_search_probe(
             "data_hash": tensor_hash(_named(lending.batch[0]) | {"targets": lending.batch[1]}),
             "examples": len(lending.batch[1]),
             "loss": losses.resolve(loss)[0],
-            "precision": "fp64" if next(iter(lending.parameters.values())).dtype == torch.float64 else precision,
+            "precision": _arithmetic(lending),
             **PROTOCOL,
         }
         start, along = walk(lending, etas)
         start_loss, gradient_norm, _ = start.tolist()
         values, distance, cosine = along.cpu().numpy()
     return LineSearchTrace(np.array(etas), values, distance, cosine, start_loss, gradient_norm, recipe)
+
+
+def _arithmetic(lending: MiniBatch) -> str:
+    """Name the arithmetic that a network is run in: outside autocast that of its own weights, which may be mixed."""
+    own = {torch.float64: "fp64", torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: lending.precision}
+    if lending.precision == "bf16":
+        return "bf16"
+    return "+".join(sorted({own.get(p.dtype, str(p.dtype)) for p in lending.parameters.values()}))
 
 
 def walk(lending: MiniBatch, step_sizes: Sequence[float]) -> tuple[Tensor, Tensor]:

@@ -161,14 +161,16 @@ class MeasureRatio:
         seeds: The seeds.
         without: Windows of every seed without BatchNorm, the whole run first.
         with_bn: The same with BatchNorm.
-        epochs: Epochs trained.
+        epochs: Epochs trained; None for trainings in full batches, which have steps alone.
+        steps: Steps trained.
     """
 
     measure: str
     seeds: tuple[int, ...]
     without: tuple[tuple[Window, ...], ...]
     with_bn: tuple[tuple[Window, ...], ...]
-    epochs: int
+    epochs: int | None
+    steps: int
 
     @property
     def windows(self) -> tuple[str, ...]:
@@ -208,11 +210,11 @@ class MeasureRatio:
 
     @property
     def caution(self) -> str:
-        """Why the ratio carries no claim; empty where seeds and epochs suffice."""
-        return caution(len(self.seeds), self.epochs)
+        """Why the ratio carries no claim; empty where seeds, epochs and steps suffice."""
+        return caution(len(self.seeds), epochs=self.epochs, steps=self.steps)
 
     def sentence(self) -> str:
-        """Say the ratio with its spread; a claim is made only where seeds, epochs and spread allow one.
+        """Say the ratio with its spread; a claim is made only where seeds, epochs, steps and spread allow one.
 
         Returns:
             One sentence.
@@ -263,8 +265,17 @@ def compare_traces(
         {name: tuple(windowed(t.step, measure(t), windows) for t in traces) for name, measure in MEASURES.items()}
         for traces in chosen
     ]
-    epochs = min(int(t.recipe.get("epochs", 0)) for t in (*chosen[0], *chosen[1]))
-    return tuple(MeasureRatio(name, seeds, sides[0][name], sides[1][name], epochs) for name in MEASURES)
+    trained = (*chosen[0], *chosen[1])
+    epochs = min((int(t.recipe["epochs"]) for t in trained if t.recipe.get("epochs")), default=None)
+    steps = min(_steps(t) for t in trained)
+    return tuple(MeasureRatio(name, seeds, sides[0][name], sides[1][name], epochs, steps) for name in MEASURES)
+
+
+def _steps(trace: SmoothnessTrace) -> int:
+    """Steps trained, as the recipe has them; else up to where the next probe would have been."""
+    recipe = trace.recipe
+    told = int(recipe.get("epochs") or 0) * int(recipe.get("steps_per_epoch") or 0) or int(recipe.get("steps") or 0)
+    return told or max((last for _, last in default_windows(trace.step)), default=0)
 
 
 def _by_seed(traces: Sequence[SmoothnessTrace]) -> dict[int, SmoothnessTrace]:

@@ -80,6 +80,15 @@ class ProbeTable:
         self.steps = [int(step) for step in trace.step[:count]]
         self.names = tuple(str(name) for name in trace.layer)
 
+    def state(self) -> dict[str, Any]:
+        """Return the probes so far as a tensor and plain values, for a checkpoint."""
+        return {"steps": list(self.steps), "names": list(self.names), "rows": torch.from_numpy(self._on_host(0))}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state`` returned of a table with these step sizes and layers."""
+        self.steps, self.names = list(state["steps"]), tuple(state["names"])
+        self._rows = list(state["rows"])
+
     def trace(
         self, *, recipe: Mapping[str, Any], environment: Mapping[str, Any], provenance: Mapping[str, Any]
     ) -> SmoothnessTrace:

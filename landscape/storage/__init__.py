@@ -3,10 +3,11 @@
 from landscape.atomic import replacing
 from landscape.storage.checkpoints import Checkpoint, load_checkpoint, read_weights, save_checkpoint
 from landscape.storage.hdf5 import load, save
-from landscape.storage.resume import stored_record
+from landscape.storage.resume import check_recipe, stored_record
 
 __all__ = [
     "Checkpoint",
+    "check_recipe",
     "load",
     "load_checkpoint",
     "read_weights",

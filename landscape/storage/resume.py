@@ -63,7 +63,22 @@ def stored_record(path: Path | None, kind: type[R], recipe: Mapping[str, Any]) -
     record = load(path)
     if not isinstance(record, kind):
         raise ResumeError(f"{path} holds {record.kind}, not a {kind.kind}; choose another output (--out)")
-    before, now = _flat(record.recipe), _flat(recipe)
+    check_recipe(path, record.recipe, recipe)
+    return record
+
+
+def check_recipe(path: Path, found: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
+    """Refuse to continue what was made in another way.
+
+    Args:
+        path: The file, for the message.
+        found: The recipe in it.
+        recipe: The recipe of this call, as plain values.
+
+    Raises:
+        ResumeError: They differ; the message names the first difference.
+    """
+    before, now = _flat(found), _flat(recipe)
     for key in sorted([*now, *(k for k in before if k not in now)], key=_is_derived):
         stored, asked = before.get(key), now.get(key)
         if json.dumps(stored) != json.dumps(asked):  # as texts: NaN equals no NaN
@@ -72,7 +87,6 @@ def stored_record(path: Path | None, kind: type[R], recipe: Mapping[str, Any]) -
                 f"{_worded(key, asked)}{_AXES.get(key, '')}. Use the stored value, choose another output (--out), or "
                 "remove the file to begin anew."
             )
-    return record
 
 
 def _flat(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from landscape.progress import Progress, Report, silent
-from landscape.records import SmoothnessTrace
-from landscape.smoothness.deep_linear import DeepLinearConfig, train_deep_linear
-from landscape.storage import stored_record
+from landscape.smoothness.deep_linear import DeepLinearConfig, steps_made, train_deep_linear
 from landscape.tasks.places import check_writable
 from landscape.tasks.smoothness import WrittenSmoothness, draw_traces, signed
 
@@ -28,7 +26,7 @@ def smoothness_of_deep_linear(
     standalone: bool = False,
     progress: Report | None = None,
 ) -> WrittenSmoothness:
-    """Train and probe what is not there yet, and draw the traces. A run is written when it is finished.
+    """Train and probe what is not there yet, and draw the traces. A run that was stopped is continued.
 
     Args:
         configs: Settings of the runs.
@@ -58,8 +56,7 @@ def smoothness_of_deep_linear(
 
 def _announced(configs: Sequence[DeepLinearConfig], paths: Sequence[Path], report: Report) -> Callable[[int], Report]:
     """Time a few steps, say what is ahead, and return what reports each run's steps."""
-    stored = [stored_record(path, SmoothnessTrace, c.recipe) for c, path in zip(configs, paths, strict=True)]
-    left = [0 if trace is not None else config.steps for config, trace in zip(configs, stored, strict=True)]
+    left = [config.steps - steps_made(config, path) for config, path in zip(configs, paths, strict=True)]
     total = sum(config.steps for config in configs)
     pace = {config.model: _pace(config) for config, steps in zip(configs, left, strict=True) if steps}
     ahead = [steps * pace.get(config.model, 0.0) for config, steps in zip(configs, left, strict=True)]

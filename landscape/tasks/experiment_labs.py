@@ -20,15 +20,15 @@ from landscape.figures.data_training import best, epoch_losses
 from landscape.records import Run, Sweep
 from landscape.storage import load_checkpoint
 from landscape.tasks.experiment_steps import KINDS, Bench, Kind, Number, Outcome
-from landscape.tasks.settings import check_keys, known_keys, made
+from landscape.tasks.settings import Key, check_keys, known_keys, made
 from landscape.tasks.sweep import SWEEP_KEYS, sweep_config, sweep_settings
 from landscape.tasks.train import train_network
 from landscape.training import TrainConfig, evaluate
 
 _DATA = known_keys(DataOptions, without=("seed", "download", "root"))
 _RUN = known_keys(TrainConfig, without=("data", "device", "out", "tensorboard"))
-_OWN = ("requires", "log")
-_TRAIN = (*_RUN, *_DATA, "test_limit", *_OWN)
+_OWN = (Key("requires", str), Key("log", bool))
+_TRAIN = (*_RUN, *_DATA, Key("test_limit", int), *_OWN)
 _SWEEP = (*(k for k in SWEEP_KEYS if k not in {"tensorboard", "root", "download"}), *_OWN)
 
 

@@ -22,7 +22,7 @@ from landscape.registry import Registry
 from landscape.smoothness import compare_bands, rate_names, spread
 from landscape.surface.metrics import metrics
 from landscape.tasks.data import DataChoice
-from landscape.tasks.settings import known_keys, made
+from landscape.tasks.settings import Key, known_keys, made
 from landscape.tasks.surface import SurfaceOptions, surface_from_checkpoint
 from landscape.tasks.variants import bands_from_training
 from landscape.training import TrainConfig, VariantsConfig
@@ -123,7 +123,11 @@ def _train_variants(settings: Mapping[str, Any], bench: Bench) -> Outcome:
     return Outcome(band_numbers(written.bands), files, written.page, environment=written.bands.environment)
 
 
-KINDS.add("train-variants", Kind(_train_variants, _VARIANTS))
+def _check_variants(settings: Mapping[str, Any]) -> None:
+    made(VariantsConfig, settings, shared=made(TrainConfig, settings, data=made(DataOptions, settings)))
+
+
+KINDS.add("train-variants", Kind(_train_variants, _VARIANTS, _check_variants))
 
 
 def band_numbers(bands: VariantBands) -> dict[str, Number]:
@@ -188,4 +192,4 @@ def _surface(settings: Mapping[str, Any], bench: Bench) -> Outcome:
     return Outcome(numbers, (*written.files, written.image), written.page, environment=written.surfaces[0].environment)
 
 
-KINDS.add("surface", Kind(_surface, ("ckpt", *_SURFACE, *_CHOICE)))
+KINDS.add("surface", Kind(_surface, (Key("ckpt", str), *_SURFACE, *_CHOICE)))

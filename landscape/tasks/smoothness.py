@@ -149,7 +149,9 @@ def smoothness_from_training(
     out = config.shared.out
     if out is None:
         raise UsageError("traces need a folder to be written to: set out= (--out)")
-    check_writable(out)
+    for folder in (out, config.shared.tensorboard):
+        if folder is not None:
+            check_writable(folder)
     data = TrainingData.of(config.shared)
     runs = config.runs(data)
     layers = _layers(config, runs, data)

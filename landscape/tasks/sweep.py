@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +16,19 @@ from landscape.progress import Report
 from landscape.records import Sweep
 from landscape.storage import save
 from landscape.tasks.places import check_writable
-from landscape.tasks.settings import check_keys, known_keys, made
+from landscape.tasks.settings import Key, check_keys, known_keys, made
 from landscape.training import Failure, SweepConfig, TrainConfig, collect_sweep, train_sweep
 
 DATA_KEYS = known_keys(DataOptions, without=("seed",))
 BASE_KEYS = known_keys(TrainConfig, without=("seed", "data", "device", "out"))
-SWEEP_KEYS = (*BASE_KEYS, *DATA_KEYS, "grid", "setting", "seeds", "baseline", "engine")
+_TABLE = Mapping[str, Any]
+_LISTS = (
+    Key("grid", _TABLE),
+    Key("setting", Sequence[_TABLE]),
+    Key("seeds", Sequence[int]),
+    Key("baseline", _TABLE | None),
+)
+SWEEP_KEYS = (*BASE_KEYS, *DATA_KEYS, *_LISTS, Key("engine", str))
 
 
 @dataclass(frozen=True)

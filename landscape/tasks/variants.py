@@ -57,7 +57,9 @@ def bands_from_training(
     out = config.shared.out
     if out is None:
         raise UsageError("bands need a folder to be written to: set out= (--out)")
-    check_writable(out)
+    for folder in (out, config.shared.tensorboard):
+        if folder is not None:
+            check_writable(folder)
     runs = train_variants(config, progress=progress)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     bands = replace(collect(config, runs), provenance={"command": command, "created": created})

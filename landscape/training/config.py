@@ -72,7 +72,7 @@ class TrainConfig:
     scheduler_options: Mapping[str, Any] = field(default_factory=dict)
     grad_clip: str | None = None
     early_stop: int | None = None
-    augment: tuple[str, ...] = ()
+    augment: tuple[str, ...] | str = ()
     val_every: int | None = None
     data: DataOptions = DataOptions()
     validation: float = 0.1
@@ -156,7 +156,7 @@ class VariantsConfig:
             a CUDA device), ``on`` or ``off``.
 
     Raises:
-        UsageError: A list is empty or names something twice.
+        UsageError: A list is empty or names something twice, or no variant takes one of the model options.
     """
 
     variants: tuple[str, ...] = VARIANTS
@@ -174,11 +174,17 @@ class VariantsConfig:
             values = getattr(self, what)
             if not values or len(set(values)) < len(values):
                 raise UsageError(f"{what} needs at least one value and none twice; got {values}")
-        for variant in self.variants:
-            models.family(variant)
+        self._check_options()
         names = [run.name for run in self.runs()]
         if len(set(names)) < len(names):
             raise UsageError(f"learning rates that agree to six digits would share a run: {self.learning_rates}")
+
+    def _check_options(self) -> None:
+        taken = [models.family(variant).options for variant in self.variants]
+        known = list(dict.fromkeys(option for options in taken for option in options))
+        for option in self.shared.model_options:
+            if all(taken) and option not in known:  # a network that names no options may take any
+                raise UsageError(f"{', '.join(self.variants)}: {unknown('option', option, known)}")
 
     def runs(self) -> list[TrainConfig]:
         """List the runs, variant by variant, then seed by seed.

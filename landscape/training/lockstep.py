@@ -36,12 +36,17 @@ class Stepping(Protocol):
         """Ask for steps until the run is finished."""
         ...
 
+    def seed_masks(self, epoch: int) -> None:
+        """Seed torch's global generators with what the masks of an epoch are drawn from."""
+        ...
+
 
 def lockstep(runs: Sequence[Stepping], make: Maker) -> list[Run]:
     """Drive runs to their ends.
 
     Runs advance epoch by epoch. One that is an epoch ahead, because the process was killed while checkpoints were
-    written, waits for the others; one that is finished asks no more.
+    written, waits for the others; one that is finished asks no more. Nobody but this function seeds the global
+    generators while runs advance, once an epoch: what one run put back at its end would be drawn from by the others.
 
     Args:
         runs: The runs.
@@ -53,6 +58,7 @@ def lockstep(runs: Sequence[Stepping], make: Maker) -> list[Run]:
     steps = [run.stepping() for run in runs]
     asked: list[Tensor | None] = [None] * len(runs)
     records: dict[int, Run] = {}
+    seeded = -1  # the epoch whose masks are drawn
     cuda = {run.device for run in runs if run.device.type == "cuda"}
     with torch.random.fork_rng(devices=list(cuda)), ExitStack() as open_runs:
         for each in steps:
@@ -74,6 +80,9 @@ def lockstep(runs: Sequence[Stepping], make: Maker) -> list[Run]:
             ]
             active = [n for n, rows in enumerate(current) if rows is not None]
             if active:
+                if seeded != first:
+                    runs[active[0]].seed_masks(first)
+                    seeded = first
                 for n, answer in zip(active, make(current), strict=True):
                     advance(n, answer)
     return [records[n] for n in range(len(runs))]

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from landscape.errors import UsageError
+
 
 @dataclass(frozen=True, eq=False)
 class Moment:
@@ -50,6 +52,23 @@ class Observer(Protocol):
     def epoch_ended(self) -> None:
         """Write down what was seen: after this call the epoch is put on disk and is never repeated."""
         ...
+
+
+def refuse_observers(observers: Sequence[Observer], how: str) -> None:
+    """Refuse a way of making steps that shows nobody what it does.
+
+    Args:
+        observers: Everybody who looks on.
+        how: How the steps would be made, for the message.
+
+    Raises:
+        UsageError: There is somebody.
+    """
+    if observers:
+        raise UsageError(
+            f"{len(observers)} would look on at a run whose steps are {how}: those are shown to nobody. Train it alone "
+            "(landscape.training.train), or give it no observers."
+        )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape.training.lockstep import Step
+from landscape.training.observing import refuse_observers
 
 if TYPE_CHECKING:
     from landscape.training.trainer import Trainer
@@ -24,10 +25,14 @@ class RecordedStep:
     the recording, so another one is recorded anew. Without CUDA nothing is recorded and all the rest is the same.
 
     Args:
-        run: The run; its optimiser is switched to what a graph can hold.
+        run: The run; its optimiser is switched to what a graph can hold. Nobody looks on.
+
+    Raises:
+        UsageError: The run has observers.
     """
 
     def __init__(self, run: Trainer) -> None:
+        refuse_observers(run.observers, "replayed from a recording")
         self._run = run
         self._made = 0
         self._inputs, self._targets = torch.empty(0), torch.empty(0)

@@ -11,6 +11,7 @@ from torch.func import functional_call, vmap
 
 from landscape import devices
 from landscape.training.lockstep import Step
+from landscape.training.observing import refuse_observers
 
 if TYPE_CHECKING:
     from landscape.training.trainer import Trainer
@@ -24,12 +25,17 @@ class Stack:
     pass mixes members, so one that diverges harms no other.
 
     Args:
-        members: Runs of one network on the same images, in training mode.
+        members: Runs of one network on the same images, in training mode. Nobody looks on.
+
+    Raises:
+        UsageError: A member has observers.
 
     Source: ``torch.func.stack_module_state``, which does the same for networks without optimisers.
     """
 
     def __init__(self, members: Sequence[Trainer]) -> None:
+        for member in members:
+            refuse_observers(member.observers, "made in one pass with others'")
         self.members = list(members)
         own = [dict(member.model.named_parameters()) for member in self.members]
         held = [dict(member.model.named_buffers()) for member in self.members]

@@ -215,6 +215,10 @@ class Trainer:
         write_record(self)  # a run killed between its last checkpoint and its record has nothing left to train
         return record_of(self)
 
+    def seed_masks(self, epoch: int) -> None:
+        """Seed torch's global generators, which dropout draws from, for an epoch; ``lockstep`` puts them back."""
+        torch.manual_seed(key(self.config.seed, "dropout", epoch))
+
     def _take_in(self, step_losses: Tensor, accuracy: float, value: Measurement) -> None:
         train, h = self.data.train, self.history
         classes, examples = len(train.classes), len(train)
@@ -251,16 +255,15 @@ class Trainer:
         self.images, self._rates = self._images(epoch), []
         before, every = epoch * self.steps_per_epoch, self.config.val_every
         self.model.train()
-        with seeded(self.device, self.config.seed, "dropout", epoch):
-            for step, rows in enumerate(torch.split(order, self.config.batch_size)[: self.steps_per_epoch]):
-                self._rates.append(self.scheduler.rate)
-                step_losses[step], right = yield rows
-                self.scheduler.step_done()
-                hits += right
-                seen += len(rows)
-                tell(step + 1)
-                if every and (before + step + 1) % every == 0 and step + 1 < self.steps_per_epoch:
-                    self._validate_at(before + step + 1)  # the epoch's last step is validated after the epoch
+        for step, rows in enumerate(torch.split(order, self.config.batch_size)[: self.steps_per_epoch]):
+            self._rates.append(self.scheduler.rate)
+            step_losses[step], right = yield rows
+            self.scheduler.step_done()
+            hits += right
+            seen += len(rows)
+            tell(step + 1)
+            if every and (before + step + 1) % every == 0 and step + 1 < self.steps_per_epoch:
+                self._validate_at(before + step + 1)  # the epoch's last step is validated after the epoch
         return step_losses, float(hits) / seen
 
     def step(self, rows: Tensor) -> Step:

@@ -216,3 +216,15 @@ def test_options_of_images_are_refused_for_vectors(refused, landscape):
     refused(2, "smoothness", *DEEP, "--limit", 10, says=["--limit", "vectors"])
     landscape("smoothness", *DEEP, "--lr", "1e-7", "--multiples", "1,3", "--out", "d")
     np.testing.assert_allclose(load("d/traces/dln-lr1e-07-seed0.h5").step_size, [1e-7, 3e-7])
+
+
+def test_a_log_for_tensorboard_changes_nothing_and_dln_has_none(probed, landscape, refused):
+    pytest.importorskip("tensorboard")
+    words = [w for w in probed.words if not w.startswith("--models")]
+    landscape("smoothness", "--models=vgg_light_bn", *words, "--tensorboard", "logs", "--out", "logged")
+    assert [path.parent.name for path in Path("logs").rglob("*tfevents*")] == [RUNS[1]]
+    logged, plain = (load(out / "traces" / f"{RUNS[1]}.h5") for out in (Path("logged"), probed.out))
+    np.testing.assert_array_equal(logged.loss, plain.loss)
+    refused(2, "smoothness", "--models", "dln", "--tensorboard", "logs", says=["--tensorboard is for networks on imag"])
+    Path("file").write_text("no folder")
+    refused(1, "smoothness", *ONE, "--tensorboard", "file/log", says=["file/log", "is a file", "Nothing was trained"])

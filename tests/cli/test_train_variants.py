@@ -212,3 +212,13 @@ def test_two_seeds(landscape):
 def test_an_unknown_engine_is_refused_before_anything_is_trained(refused, place):
     refused(2, "train-variants", *ONE, "--engine", "seral", "--out", "out", says=["Did you mean 'serial'?"])
     assert not (place / "out").exists()
+
+
+def test_every_run_is_logged_where_tensorboard_was_asked_for(landscape, refused):
+    pytest.importorskip("tensorboard")
+    words = [*ONE, "--lrs", "1e-3,1e-2", "--out", "o"]
+    landscape("train-variants", *words, "--tensorboard", "logs")
+    found = {path.parent.name for path in Path("logs").rglob("*tfevents*")}
+    assert found == {"vgg_light-lr0.001-seed0", "vgg_light-lr0.01-seed0"}
+    Path("file").write_text("no folder")
+    refused(1, "train-variants", *ONE, "--tensorboard", "file/log", says=["file/log", "is a file"])

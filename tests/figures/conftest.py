@@ -125,6 +125,7 @@ def probed(model="vgg", seed=0, *, steps=150, every=100, rate=0.1, layers=(5, 10
         "learning_rate": rate,
         "optimizer": "sgd",
         "batch_size": 128,
+        "weight_decay": 0.0,
         "epochs": 43,
         "steps_per_epoch": 352,
         "loss": "cross_entropy",

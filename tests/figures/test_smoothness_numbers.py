@@ -138,6 +138,46 @@ def test_what_keeps_a_run_from_the_papers_protocol(trace):
     assert protocol_differences(trace(recipe={"augment": "flip"})) == ("augmentation flip",)
 
 
+PROBE = {"bn": "batch", "dropout": "off"}
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "said"),
+    [
+        ("recipe", "loss", "mse", "loss mse instead of cross_entropy"),
+        ("recipe", "loss", "label_smoothing:0.1", "loss label_smoothing:0.1 instead of cross_entropy"),
+        ("recipe", "weight_decay", 0.1, "weight decay 0.1 instead of 0"),
+        ("recipe", "scheduler", "onecycle", "scheduler onecycle"),
+        ("recipe", "grad_clip", "norm:1", "gradient clipping norm:1"),
+        ("recipe", "model_options", {"init": "he"}, "initialisation he instead of xavier"),
+        ("recipe", "model_options", {}, "initialisation not recorded instead of xavier"),
+        (
+            "recipe",
+            "model_options",
+            {"init": "xavier", "bn_placement": "conv+fc"},
+            "BatchNorm placement conv+fc instead of conv",
+        ),
+        ("recipe", "probe", PROBE | {"bn": "frozen"}, "probe's bn frozen instead of batch"),
+        ("recipe", "probe", PROBE | {"dropout": "on"}, "probe's dropout on instead of off"),
+        ("data", "split", "test", "split test instead of train"),
+        ("data", "image_size", 16, "image size 16 instead of 32"),
+        ("data", "channels", 1, "channels 1 instead of 3"),
+    ],
+)
+def test_each_difference_keeps_the_published_curves_away_and_is_named(trace, part, name, value, said):
+    other = [trace(model, **{part: {name: value}}) for model in ("vgg", "vgg_bn")]
+    assert protocol_differences(other[0]) == (said,)
+    assert not any(p.published for p in trace_panels(other, overlay=True))
+
+
+def test_precision_and_a_share_held_out_keep_no_curve_away(trace):
+    assert protocol_differences(trace(recipe={"precision": "bf16", "validation": 0.1})) == ()
+
+
+def test_runs_that_differ_in_schedule_alone_are_two_networks(trace):
+    assert len(networks([trace(), trace(recipe={"scheduler": "onecycle"})])) == 2
+
+
 def test_networks_have_names_and_colours_of_their_own(trace):
     models = ("vgg_l1", "vgg_bn", "vgg", "vgg_noisy_bn", "vgg_light_bn")
     there = networks([trace(model) for model in models])

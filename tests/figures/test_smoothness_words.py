@@ -102,8 +102,14 @@ def test_the_caption_says_what_published_losses_contain_and_why_curves_are_missi
     told = " ".join(smoothness_section(pair(recipe={"batch_size": 64})).remarks)
     assert "No published curves are drawn" in told
     assert "batch size 64 instead of 128" in told
-    he = smoothness_section(pair(recipe={"model_options": {"init": "he"}})).remarks
-    assert any("initialises with xavier, these networks with he" in text for text in he)
+
+
+def test_what_keeps_no_curve_away_is_named_in_the_caption(pair):
+    changed = {"precision": "bf16", "validation": 0.1}
+    told = " ".join(smoothness_section(pair(recipe=changed, data={"normalization": "half"})).remarks)
+    assert "Dashed: " in told
+    assert "in bf16, without 10 % of the images, held out for validation and on images normalised by half" in told
+    assert "Other than the paper's" not in " ".join(smoothness_section(pair()).remarks)
 
 
 def test_probes_that_are_not_finite_are_counted(trace):

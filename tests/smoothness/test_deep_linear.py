@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from landscape import models
-from landscape.errors import ResumeError, ShapeError, UsageError
-from landscape.smoothness import DeepLinearConfig, train_deep_linear
-from landscape.smoothness.deep_linear import medians, total_squared_error, vectors
+from landscape.errors import ResumeError, ShapeError, StorageError, UsageError
+from landscape.smoothness import DeepLinearConfig, deep_linear, train_deep_linear
+from landscape.smoothness.deep_linear import medians, steps_made, total_squared_error, unfinished, vectors
 from landscape.storage import load
 
 
@@ -106,3 +112,110 @@ def test_a_stored_trace_is_returned_and_another_one_refused(tmp_path, assert_sam
 def test_settings_without_meaning_are_refused(settings):
     with pytest.raises(UsageError):
         DeepLinearConfig(**settings)
+
+
+LONG = {"model": "dln_bn", "steps": 47, "every": 2, "depth": 3, "examples": 20, "layers": (2,)}
+
+
+@pytest.fixture
+def whole(tmp_path):
+    """A run of two checkpoints and a rest, uninterrupted."""
+    return train_deep_linear(DeepLinearConfig(**LONG), path=tmp_path / "whole.h5")
+
+
+@pytest.fixture
+def updates(monkeypatch):
+    """Count updates, and raise after so many of them."""
+    made, update = [], deep_linear._update
+
+    def counted(*args):
+        if len(made) == counted.limit:
+            raise KeyboardInterrupt
+        made.append(1)
+        update(*args)
+
+    counted.limit = None
+    monkeypatch.setattr(deep_linear, "_update", counted)
+    return made, counted
+
+
+@pytest.mark.parametrize("stop", [(19, 0), (20, 20), (33, 20), (46, 40)])  # after updates, of which are kept
+def test_stopped_and_continued_gives_the_same_bits(whole, tmp_path, assert_same, updates, stop):
+    stopped, kept = stop
+    config, path = DeepLinearConfig(**LONG), tmp_path / "broken.h5"
+    made, counted = updates
+    counted.limit = stopped
+    with pytest.raises(KeyboardInterrupt):
+        train_deep_linear(config, path=path)
+    assert steps_made(config, path) == kept
+    assert not path.exists()
+    made.clear()
+    counted.limit, told = None, []
+    trace = train_deep_linear(config, path=path, progress=told.append)
+    assert len(made) == 47 - kept
+    assert (told[0].done, told[-1].done) == (kept + 1, 47)
+    assert_same(trace, whole)
+    assert_same(load(path), whole)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["broken.h5", "whole.h5"], "no checkpoint is left"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from landscape.smoothness import DeepLinearConfig, deep_linear
+
+def killing(*args, update=deep_linear._update, made=[]):
+    made.append(1)
+    if len(made) == 45:
+        os.kill(os.getpid(), signal.SIGKILL)
+    update(*args)
+
+deep_linear._update = killing
+deep_linear.train_deep_linear(DeepLinearConfig(**eval(sys.argv[1])), path=Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_killed_and_continued_gives_the_same_bits(whole, tmp_path, assert_same):
+    config, path = DeepLinearConfig(**LONG), tmp_path / "broken.h5"
+    threads = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    done = subprocess.run([sys.executable, "-c", KILLED, repr(LONG), str(path)], check=False, env=threads)
+    assert done.returncode == -signal.SIGKILL
+    assert steps_made(config, path) == 40
+    assert_same(train_deep_linear(config, path=path), whole)
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_full_disk_is_told_and_what_was_kept_is_gone_on_from(whole, tmp_path, assert_same, monkeypatch, writes):
+    config, path, fsync, made = DeepLinearConfig(**LONG), tmp_path / "broken.h5", os.fsync, []
+
+    def full(descriptor):
+        made.append(descriptor)
+        if len(made) > 2 * writes:  # a file and its folder
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError, match=r"No space left on device.*same command again to continue"):
+            train_deep_linear(config, path=path)
+    assert steps_made(config, path) == 20 * writes
+    assert not list(tmp_path.glob("*.partial"))
+    assert_same(train_deep_linear(config, path=path), whole)
+
+
+def test_a_checkpoint_of_other_settings_is_refused_and_kept(tmp_path, updates):
+    path = tmp_path / "a.h5"
+    updates[1].limit = 30
+    with pytest.raises(KeyboardInterrupt):
+        train_deep_linear(DeepLinearConfig(**LONG), path=path)
+    before = unfinished(path).read_bytes()
+    with pytest.raises(ResumeError, match=r"a\.pth: it was made with learning_rate=1e-06, this call has"):
+        train_deep_linear(DeepLinearConfig(**LONG, learning_rate=1e-5), path=path)
+    assert unfinished(path).read_bytes() == before
+
+
+def test_a_checkpoint_left_beside_a_finished_trace_is_removed(whole, tmp_path, assert_same):
+    unfinished(tmp_path / "whole.h5").write_bytes(b"a process was killed between the two")
+    assert_same(train_deep_linear(DeepLinearConfig(**LONG), path=tmp_path / "whole.h5"), whole)
+    assert [file.name for file in tmp_path.iterdir()] == ["whole.h5"]

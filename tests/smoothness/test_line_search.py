@@ -252,6 +252,34 @@ def test_bf16_is_rounded_and_near(busy):
     assert not np.array_equal(rounded.loss, exact.loss)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "asked", "used"),
+    [
+        (torch.float32, "fp32", "fp32"),
+        (torch.float32, "tf32", "tf32"),
+        (torch.float32, "bf16", "bf16"),
+        (torch.bfloat16, "fp32", "bf16"),
+        (torch.bfloat16, "bf16", "bf16"),
+        (torch.float64, "fp32", "fp64"),
+        (torch.float64, "bf16", "fp64"),
+    ],
+)
+def test_the_recipe_names_the_arithmetic_that_was_used(draw, dtype, asked, used):
+    net = nn.Linear(3, 2).to(dtype)
+    trace = line_search_probe(net, draw(4, 3), torch.tensor([0, 1, 0, 1]), step_sizes=ETAS, precision=asked)
+    assert trace.recipe["precision"] == used
+
+
+def test_networks_of_mixed_weights_are_recorded_so(draw):
+    class Mixed(nn.Sequential):
+        def forward(self, x):
+            return self[1](self[0](x).float())
+
+    net = Mixed(nn.Linear(3, 3).bfloat16(), nn.Linear(3, 2))
+    trace = line_search_probe(net, draw(4, 3), torch.tensor([0, 1, 0, 1]), step_sizes=ETAS)
+    assert trace.recipe["precision"] == "bf16+fp32"
+
+
 @pytest.mark.parametrize("etas", [(), (0.0,), (-0.1, 0.1), (0.1, 0.1), (float("inf"),), (float("nan"),)])
 def test_step_sizes_without_meaning_are_refused(busy, etas):
     net, x, y = busy

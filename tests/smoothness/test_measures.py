@@ -109,10 +109,23 @@ def test_probes_that_are_not_finite_are_left_out_and_counted(trace):
     np.testing.assert_allclose(ratio.mean(), (2, 0))
 
 
-def test_a_run_without_epochs_makes_no_claim(trace):
-    """A full-batch run counts steps alone."""
-    ratio = compare_traces(*pair(trace, (5, 5), epochs=0))[0]
-    assert "0 epochs" in ratio.caution
+@pytest.mark.parametrize(
+    ("trained", "reason"),
+    [
+        ({"epochs": None}, ""),  # twenty probes, a hundred steps apart
+        ({"epochs": None, "every": 99}, "1,980 steps (fewer than 2,000): too little for a claim"),
+        ({"epochs": None, "steps": 10_000}, ""),
+        ({"epochs": None, "steps": 500}, "500 steps (fewer than 2,000): too little for a claim"),
+        ({"epochs": 20, "steps_per_epoch": 3}, "60 steps (fewer than 2,000): too little for a claim"),
+        ({"epochs": 20, "steps_per_epoch": 100}, ""),
+    ],
+)
+def test_steps_are_counted_too_and_alone_where_there_are_no_epochs(trace, trained, reason):
+    """A full-batch run has no epochs; many epochs of few images are few steps."""
+    ratio = compare_traces(*pair(trace, (5, 5), **trained))[0]
+    assert ratio.caution == reason
+    assert ("smaller with BatchNorm" in ratio.sentence()) == (not reason)
+    assert "epoch" not in ratio.sentence()
 
 
 def test_only_traces_that_were_probed_alike_are_compared(trace):

@@ -117,6 +117,19 @@ def test_there_are_experiments():
         ('name = "plane"', 'name = "bands"', "two steps are called 'bands'"),
         ('name = "plane"', 'name = "../up"', "a step's name is letters"),
         ("points = 3", "points = ", "is no TOML"),
+        ("points = 3", 'points = "3"', "step 'plane': points is a whole number; got '3'"),
+        ("points = 3", "points = true", "step 'plane': points is a whole number; got True"),
+        ('bn = "all"', "bn = 1", "step 'plane': bn is text; got 1"),
+        ('bn = "all"', 'orthogonal = "yes"', "step 'plane': orthogonal is true or false; got 'yes'"),
+        ('bn = "all"', "radius = [1.0]", "step 'plane': radius is a number or text; got [1.0]"),
+        ("epochs = 3", "epochs = 3.5", "step 'bands': epochs is a whole number; got 3.5"),
+        ("epochs = 2", 'epochs = "2"', "[reduced.bands]: epochs is a whole number; got '2'"),
+        ("limit = 60", 'limit = "60"', "[data]: limit is a whole number; got '60'"),
+        ("[1e-4, 1e-3]", '[1e-4, "1e-3"]', "learning_rates is a list, each a number; got [0.0001, '1e-3']"),
+        ("[1e-4, 1e-3]", "1e-4", "learning_rates is a list, each a number; got 0.0001"),
+        ("epochs = 3", 'model_options = "init"', "model_options is a table; got 'init'"),
+        ("epochs = 3", 'model_options = {inti = "he"}', "there is no option named 'inti'. Did you mean 'init'"),
+        ("published = -1.0", 'published = "a lot"', "[[expected]]: published is a number; got 'a lot'"),
     ],
 )
 def test_a_wrong_file_is_refused_in_words(write, old, new, told):
@@ -215,6 +228,24 @@ steps = 4
 every = 2
 depth = 3
 """
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("every = 2\nbatch", 'every = "2"\nbatch', "step 'probe': every is a whole number; got '2'"),
+        ("layers = [2]", "layers = 2", "step 'probe': layers is a list, each a whole number or text; got 2"),
+        ("depth = 3", "depth = [3]", "step 'linear': depth is a whole number; got [3]"),
+    ],
+)
+def test_settings_of_another_type_are_refused_when_the_file_is_read(write, old, new, told):
+    with pytest.raises(UsageError) as error:
+        read_experiment(write(PROBED, **{old: new}))
+    assert told in str(error.value)
+
+
+def test_whole_numbers_are_numbers(write):
+    read_experiment(write(PROBED, **{"learning_rate = 0.01": "learning_rate = 1"}))
 
 
 def test_probed_runs_leave_their_numbers(write, tmp_path):

@@ -71,9 +71,16 @@ def test_every_member_of_a_list_is_checked():
 
 
 def test_runs_are_every_combination_in_a_fixed_order():
-    shared = TrainConfig(model_options={"bn_placement": "conv+fc", "unknown_to_all": 1})
+    shared = TrainConfig(model_options={"bn_placement": "conv+fc"})
     config = VariantsConfig(("vgg", "vgg_bn"), (3e-3, 1e-4), (1, 0), shared)
     runs = [(c.model, c.seed, c.learning_rate) for c in config.runs()]
     assert runs == [(v, s, r) for v in ("vgg", "vgg_bn") for s in (1, 0) for r in (1e-4, 3e-3)]
     assert config.runs()[-1].model_options == {"bn_placement": "conv+fc"}
     assert len(VariantsConfig().runs()) == 6 * 4
+
+
+def test_an_option_that_some_network_takes_goes_to_that_one_and_one_that_none_takes_is_refused():
+    config = VariantsConfig(("mlp", "vgg_light"), (1e-3,), (0,), TrainConfig(model_options={"conv_bias": False}))
+    assert [run.model_options for run in config.runs()] == [{}, {"conv_bias": False}]
+    with pytest.raises(UsageError, match=r"vgg, vgg_bn: there is no option named 'inti'. Did you mean 'init'"):
+        VariantsConfig(("vgg", "vgg_bn"), shared=TrainConfig(model_options={"inti": "xavier"}))

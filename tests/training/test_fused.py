@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from landscape.errors import UsageError
 from landscape.storage import load, load_checkpoint
 from landscape.training import TrainingData, fused, keeping, train
 from landscape.training.fused import choose, groups, seconds, train_together
@@ -189,10 +190,17 @@ def outcome(configs):
     )
 
 
-@pytest.mark.parametrize("written", [1, 4, 5, 8, 11, 12])
-def test_stopped_at_any_write_and_continued_gives_the_same_bits(comparison, data, tmp_path, monkeypatch, written):
-    """Three members; best, last and record each, in two epochs: some are an epoch ahead of others when it stops."""
-    whole, broken = comparison(tmp_path / "whole", epochs=3), comparison(tmp_path / "broken", epochs=3)
+@pytest.mark.parametrize(
+    "stop",
+    [*((n, RATES) for n in (1, 4, 5, 8, 11, 12)), (7, (1e-3, 1e-2, 1e30)), (9, (1e-3, 1e-2, 1e30))],
+)
+def test_stopped_at_any_write_and_continued_gives_the_same_bits(comparison, data, tmp_path, monkeypatch, stop):
+    """Three members, each with best, last and record: some are an epoch ahead of others when it stops.
+
+    The last member may diverge in its first epoch.
+    """
+    written, rates = stop
+    whole, broken = (comparison(tmp_path / name, rates=rates, epochs=3) for name in ("whole", "broken"))
     train_together(whole, data=data, fuse="on")
     save, made = keeping.save_checkpoint, []
 
@@ -211,12 +219,33 @@ def test_stopped_at_any_write_and_continued_gives_the_same_bits(comparison, data
     assert outcome(broken) == outcome(whole)
 
 
-def test_a_diverged_member_is_dropped_and_the_others_finish(comparison, data, tmp_path):
-    configs = comparison(tmp_path, rates=(1e-3, 1e30, 1e-2))
-    steady, diverged, other = train_together(configs, data=data, fuse="on")
-    assert (steady.diverged, diverged.diverged, other.diverged) == (False, True, False)
-    assert [len(run.epoch) for run in (steady, diverged, other)] == [2, 1, 2]
-    assert np.isfinite(other.loss).all()
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_diverged_member_is_dropped_and_the_others_train_as_if_alone(comparison, data, place):
+    """Whichever it is, the others draw the masks of their second epoch as they do alone."""
+    rates = [1e-3, 1e-2]
+    rates.insert(place, 1e30)
+    configs = comparison(rates=rates, optimizer="sgd")
+    for n, run in enumerate(train_together(configs, data=data, fuse="on")):
+        assert (run.diverged, len(run.epoch)) == ((True, 1) if n == place else (False, 2))
+        if n != place:
+            np.testing.assert_allclose(run.loss, train(configs[n]).loss, rtol=1e-4)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_member_that_stops_early_leaves_the_others_their_masks(comparison, data, monkeypatch, place):
+    """What ends a run early does not matter: here one says after its first epoch that it is stopped."""
+    configs = comparison(optimizer="sgd")
+    stopped = Trainer.stopped.fget
+
+    def stops(self):
+        return stopped(self) or (self.config.name == configs[place].name and self.history.epochs == 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "stopped", property(stops))
+        found = train_together(configs, data=data, fuse="on")
+    assert [len(run.epoch) for run in found] == [1 if n == place else 2 for n in range(3)]
+    for c, run in zip(configs, found, strict=True):
+        np.testing.assert_allclose(run.loss, train(c).loss[: len(run.loss)], rtol=1e-4)
 
 
 def test_a_new_member_is_trained_alone_and_the_finished_are_not_touched(comparison, data, tmp_path, monkeypatch):
@@ -247,6 +276,15 @@ def test_a_recording_is_renewed_with_the_learning_rate(members):
             run.optimizer.param_groups[0]["lr"] = 1e-3
         step(rows[k])
     assert len(made) == 2
+
+
+def test_steps_that_nobody_is_shown_are_refused_where_somebody_looks_on(members):
+    runs = members("tiny")
+    runs[1].observers = (object(),)
+    with pytest.raises(UsageError, match="1 would look on at a run whose steps are made in one pass with others'"):
+        Stack(runs)
+    with pytest.raises(UsageError, match="steps are replayed from a recording: those are shown to nobody"):
+        RecordedStep(runs[1])
 
 
 def test_networks_that_draw_are_grouped_by_seed(comparison, data):

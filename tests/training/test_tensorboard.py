@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from landscape.errors import MissingExtraError, StorageError
-from landscape.training import train
+from landscape.training import VariantsConfig, train, train_variants
 
 NAME = "tiny-lr0.001-seed0"
 
@@ -83,6 +83,20 @@ def test_a_run_that_was_stopped_and_continued_is_logged_once(config, tmp_path, r
         train(c)
     run = train(c)
     check(read(tmp_path / NAME)[0], run)
+
+
+@pytest.mark.parametrize(("engine", "fuse"), [("serial", "off"), ("serial", "on"), ("processes:2", "off")])
+def test_every_run_of_a_comparison_has_a_log_of_its_own(config, tmp_path, read, engine, fuse):
+    """One after the other, in one pass, and in processes: registered networks, for workers know no others."""
+    model = "tiny_bn" if engine == "serial" else "mlp"
+    shared = config(model, epochs=2, tensorboard=tmp_path / "logs", out=tmp_path / "out")
+    runs = train_variants(VariantsConfig((model,), (1e-3, 1e-2), (0,), shared, engine=engine, fuse=fuse))
+    assert {folder.name for folder in (tmp_path / "logs").iterdir()} == {run.provenance["name"] for run in runs}
+    for run in runs:
+        scalars, texts = read(tmp_path / "logs" / run.provenance["name"])
+        assert f"| learning_rate | {run.recipe['learning_rate']} |" in next(iter(texts.values()))
+        scalars.update({f"{kind}/validation_step": [] for kind in ("loss", "accuracy")})
+        check(scalars, run)
 
 
 def test_a_log_that_cannot_be_written_ends_the_run_in_words_and_loses_no_epoch(config, tmp_path, monkeypatch):
