@@ -18,8 +18,8 @@ setup: $(VENV)/.dev ## make .venv with the package (editable) and what tests and
 demo: $(VENV)/.runtime ## train, measure and draw on the embedded images; the last line is the path of the page
 	@$(BIN)/landscape demo
 
-test: $(VENV)/.dev lint ## run the checks of `lint`, then all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev lint ## run the checks of `lint`, then all tests, on all cores with a thread each
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.dev ## ruff (rules and format) and mypy
 	$(BIN)/python -m ruff check .
