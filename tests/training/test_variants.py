@@ -188,6 +188,9 @@ def test_timing_leaves_no_trace(comparison, assert_same_run, monkeypatch):
 
 
 def test_shared_options_reach_those_that_take_them(comparison):
-    c = dataclasses.replace(comparison(seeds=(0,), rates=(1e-3,)))
+    c = comparison(("tiny", "vgg_light"), seeds=(0,), rates=(1e-3,))
     c = dataclasses.replace(c, shared=dataclasses.replace(c.shared, model_options={"widths": (2,), "init": "he"}))
-    assert [run.recipe["model_options"]["widths"] for run in train_variants(c)] == [(2,), (2,)]
+    assert [run.model_options for run in c.runs()] == [{"widths": (2,)}, {"init": "he"}]
+    assert train_variants(dataclasses.replace(c, variants=("tiny",), shared=c.runs()[0]))[0].recipe["model_options"][
+        "widths"
+    ] == (2,)
