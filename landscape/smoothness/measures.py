@@ -123,8 +123,8 @@ def default_windows(step: IntArray, trained: int | None = None) -> tuple[tuple[i
 def trace_windows(trace: SmoothnessTrace) -> tuple[tuple[int, int], ...]:
     """Choose windows for a trace: those of ``default_windows``, which end where its training was to end."""
     recipe = trace.recipe
-    steps = int(recipe.get("steps") or int(recipe.get("epochs", 0)) * int(recipe.get("steps_per_epoch", 0)))
-    return default_windows(trace.step, steps or None)
+    steps = recipe.get("steps") or (recipe.get("epochs") or 0) * (recipe.get("steps_per_epoch") or 0)
+    return default_windows(trace.step, int(steps) or None)
 
 
 def windowed(step: IntArray, values: ArrayLike, windows: Sequence[tuple[int, int]] | None = None) -> tuple[Window, ...]:

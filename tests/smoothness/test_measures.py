@@ -36,7 +36,7 @@ def test_windows_of_the_paper_where_the_steps_are(trace):
     assert default_windows(steps) == ((0, 3000), (3000, 7500), (7500, 15000))
     assert default_windows(np.arange(151) * 100) == ((0, 3000), (3000, 7500), (7500, 15000))
     assert default_windows(np.arange(100) * 100) == ((0, 1000), (1000, 2500), (2500, 5000), (5000, 7500), (7500, 10000))
-    assert default_windows(np.arange(8) * 5, 36)[-1] == (25, 36)  # a last window ends where the training does
+    assert default_windows(np.arange(8) * 5, 36)[-1] == (30, 36)  # a last window ends where the training does
     assert default_windows(np.arange(8) * 5, 36)[0] == default_windows(np.arange(8) * 5)[0]
     assert default_windows(np.array([0])) == ((0, 1),)
     assert default_windows(np.array([], dtype=np.int64)) == ()

@@ -158,7 +158,7 @@ def test_a_wrong_step_is_refused_when_the_file_is_read(tmp_path, old, new, told)
 
 
 def test_differences_of_other_numbers_carry_no_spread():
-    outcomes = {"a": Outcome({"x": Number.over([1.0, 2.0]), "y": Number(0.5, values=(0.25, 0.75), count=2)}, ())}
+    outcomes = {"a": Outcome({"x": Number(1.5, 0.1, 2), "y": Number(0.5, values=(0.25, 0.75), count=2)}, ())}
     found = found_number(Expected("a.x - a.y", ""), outcomes)
     assert found.value == 1.0 and np.isnan(found.spread)
     outcomes["a"].numbers["x"] = Number(1.5, 0.1, 2, (1.0, 2.0))

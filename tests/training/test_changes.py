@@ -38,7 +38,7 @@ def test_every_short_spelling_names_a_field():
     ("key", "told"),
     [
         ("batch_sise", r"no setting of a run named 'batch_sise'\. Did you mean 'batch_size'"),
-        ("learning_rat", "Did you mean 'learning_rate'"),
+        ("learning_rat", "Known: model, lr, "),
         ("model_options", r"no setting of a run named 'model_options'.*model_options\.NAME"),
         ("data.root", r"no setting of a run named 'data\.root'"),
         ("seed", r"'seed' cannot differ.*--seeds"),
