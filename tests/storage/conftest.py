@@ -9,7 +9,7 @@ from torch import nn
 
 from landscape import models
 from landscape.models import base
-from landscape.records import Grid, LineSearchTrace, Measurement, Run, SmoothnessTrace, Surface, VariantBands
+from landscape.records import Grid, Measurement, Run, Surface, VariantBands
 
 NAN, INF = np.nan, np.inf
 RECIPE = {"bn": "frozen", "limit": None, "list": [1, 2.5, "ü"], "nested": {"a": True}, "long": "x" * 100_000}
@@ -82,42 +82,6 @@ def bands():
         recipe={"epochs": 2},
         environment={"torch": "2"},
     )
-
-
-@pytest.fixture
-def line_search():
-    """One step at three step sizes, with every kind of value."""
-    numbers = [np.array([NAN, INF, -0.0]), np.array([1.0, NAN, 5e-324]), np.array([-1.0, 0.5, NAN])]
-    return LineSearchTrace([0.1, 1 / 3, 2.0], *numbers, INF, 1e-300, recipe={"bn": "batch"})
-
-
-def smoothness_of(layers):
-    """Four probes, three step sizes: no two axes of one length."""
-    rng, k = np.random.default_rng(2), len(layers)
-    table = rng.standard_normal((3, 4, 3))
-    table[:, 1, 2] = NAN, INF, -INF
-    return SmoothnessTrace(
-        [0, 100, 200, 300], [0.1, 0.2, 0.4], np.array(layers, dtype=np.str_), *table, *rng.standard_normal((3, 4)),
-        *rng.standard_normal((2, 4, k)), recipe={"probe": {"every": 100}}, provenance={"name": "a"},
-    )  # fmt: skip
-
-
-@pytest.fixture
-def smoothness():
-    return smoothness_of(["features.0", "ü"])
-
-
-@pytest.fixture
-def smoothness_without_layers():
-    return smoothness_of([])
-
-
-@pytest.fixture
-def empty_smoothness():
-    """Step sizes and no probe yet."""
-    none = np.zeros((0, 3))
-    start = np.zeros(0)
-    return SmoothnessTrace([], [0.1, 0.2, 0.4], ["a"], none, none, none, start, start, start, none[:, :1], none[:, :1])
 
 
 @pytest.fixture(
