@@ -26,13 +26,11 @@ class Outcome:
     Args:
         campaign: The finished rounds.
         agreement: Largest relative difference from the naive loop, by contender.
-        baseline: Peak memory of a process that holds network and images [MiB].
-        peaks: Peak memory by contender, the baseline included.
+        peaks: Peak memory by contender, above that of a process that holds network and images [MiB].
     """
 
     campaign: Campaign
     agreement: dict[str, float] = field(default_factory=dict)
-    baseline: float | None = None
     peaks: dict[str, float | None] = field(default_factory=dict)
 
     def compare(self, name: str, ours: Ours) -> None:
@@ -77,11 +75,6 @@ class Outcome:
         seconds = {n: floor.layer_seconds if layers else floor.seconds for n, floor in floors.items()}
         return ratios(seconds, self.seconds(name))
 
-    def extra(self, name: str) -> float | None:
-        """Peak memory above the baseline [MiB]."""
-        peak = self.peaks.get(name)
-        return None if peak is None or self.baseline is None else peak - self.baseline
-
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         fastest = self.fastest
@@ -89,7 +82,6 @@ class Outcome:
             **self.campaign.problem.describe(),
             "fastest_peer": fastest.name if fastest else None,
             "nearest_peers": {p: peer.name for p in PRECISIONS if (peer := self.nearest(p))},
-            "memory_baseline_mib": self.baseline,
             "largest_relative_difference_from_naive": self.agreement,
             "contenders": {name: self._entry(entry) for name, entry in self.campaign.entries.items()},
             "load_average": self.campaign.loads,
@@ -118,7 +110,7 @@ class Outcome:
             "repeated_turns": entry.repeats,
             "batch": entry.batch,
             "untimed_seconds_per_cell_by_batch": entry.trials,
-            "memory_above_baseline_mib": self.extra(entry.name),
+            "memory_above_baseline_mib": self.peaks.get(entry.name),
         }
         if isinstance(entry.runner, Ours):
             found |= {"execution": entry.runner.execution, "first_startup_seconds": entry.runner.cold}
@@ -173,7 +165,7 @@ def _cells(outcome: Outcome, entry: Entry) -> list[str]:
         number(outcome.of_floor(entry.name)["median"], ".2f"),
         number(outcome.of_floor(entry.name, layers=True)["median"], ".2f"),
         number(startup, ".2f"),
-        number(outcome.extra(entry.name), ".0f"),
+        number(outcome.peaks.get(entry.name), ".0f"),
     ]
 
 
@@ -207,13 +199,13 @@ def workload_targets(outcome: Outcome) -> list[Target]:
 
 def memory_target(outcome: Outcome) -> list[Target]:
     """Peak memory against that of the naive loop."""
-    naive, name = outcome.extra("naive"), outcome.campaign.problem.name
+    naive, name = outcome.peaks.get("naive"), outcome.campaign.problem.name
     if naive is None:
         return []
     found = []
     for precision in PRECISIONS:
         label = f"{name} {precision}: peak memory, MiB above the baseline; the naive loop's is the bound"
-        found.append(Target(label, round(naive, 1), outcome.extra(f"landscape {precision}"), at_least=False))
+        found.append(Target(label, round(naive, 1), outcome.peaks.get(f"landscape {precision}"), at_least=False))
     return found
 
 

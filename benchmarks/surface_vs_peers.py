@@ -69,29 +69,28 @@ def work_on(name: str, options: argparse.Namespace) -> Problem:
     return problem(name, network=options.network, ckpt=options.ckpt, dataset=options.dataset, seed=options.seed)
 
 
-def memory(entry: Entry | None, name: str, argv: Sequence[str]) -> float | None:
-    """Peak memory of a process that runs one contender for a turn [MiB]; of the baseline for None."""
-    command = [sys.executable, __file__, *argv, "--workloads", name, "--memory-of", entry.name if entry else "baseline"]
-    if entry is not None and entry.name not in OURS:
+def memory(entry: Entry, name: str, argv: Sequence[str]) -> float | None:
+    """Peak memory of a process that runs one contender for a turn, above what network and images took [MiB]."""
+    command = [sys.executable, __file__, *argv, "--workloads", name, "--memory-of", entry.name]
+    if entry.name not in OURS:
         command += ["--batch", str(entry.batch)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_MEMORY_SECONDS)
     except subprocess.SubprocessError as error:
         reason = getattr(error, "stderr", "") or error
-        common.say(f"  no memory of {entry.name if entry else 'the baseline'}: {str(reason).strip()[-300:]}")
+        common.say(f"  no memory of {entry.name}: {str(reason).strip()[-300:]}")
         return None
-    return float(json.loads(done.stdout.splitlines()[-1])["peak_mib"])
+    return float(json.loads(done.stdout.splitlines()[-1])["above_mib"])
 
 
 def tell_memory(options: argparse.Namespace) -> None:
-    """The process whose peak memory is wanted: build the workload, run one contender, say the peak."""
-    work = work_on(options.workloads, options)
-    if options.memory_of != "baseline":
-        alone = campaign(work, options, [options.memory_of])
-        alone.prepare_contenders()
-        if reason := alone.entries[options.memory_of].reason:
-            sys.exit(reason)
-    print(json.dumps({"peak_mib": common.peak_mib()}))
+    """The process whose peak memory is wanted: build the workload, run one contender, say how much more that took."""
+    alone = campaign(work_on(options.workloads, options), options, [options.memory_of])
+    held = common.forget_peak()
+    alone.prepare_contenders()
+    if reason := alone.entries[options.memory_of].reason:
+        sys.exit(reason)
+    print(json.dumps({"above_mib": common.peak_mib() - held}))
 
 
 def measure(name: str, options: argparse.Namespace) -> Outcome:
@@ -110,7 +109,6 @@ def measure(name: str, options: argparse.Namespace) -> Outcome:
 
 def measure_memory(outcome: Outcome, name: str, argv: Sequence[str]) -> None:
     """Peak memory of every contender that was timed."""
-    outcome.baseline = memory(None, name, argv)
     for entry in outcome.campaign.entries.values():
         if not entry.reason:
             outcome.peaks[entry.name] = memory(entry, name, argv)

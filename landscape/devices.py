@@ -130,6 +130,7 @@ def kept_memory(device: torch.device) -> Iterator[None]:
         yield
         return
     mapped, trimmed = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+    libc.malloc_trim(0)  # what was freed before in other sizes would stay between the pieces to come
     libc.mallopt(mapped, 1 << 30)
     libc.mallopt(trimmed, 1 << 30)
     try:

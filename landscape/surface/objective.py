@@ -161,7 +161,6 @@ class Objective:
         with (
             borrowed(self.model, device=self.device, channels_last=self.channels_last) as model,
             devices.exact_products(precision),
-            devices.kept_memory(self.device),
             devices.autocast(self.device, precision),
             torch.inference_mode(),
         ):

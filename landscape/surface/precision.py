@@ -12,7 +12,7 @@ from landscape.surface import evaluators
 from landscape.surface.evaluators import Block, Cell, Planes
 from landscape.surface.execution import Execution
 from landscape.surface.objective import Objective
-from landscape.surface.tuning import probes
+from landscape.surface.tuning import first_batch, probes
 
 _WANTED = 9  # cells that are finite in both
 
@@ -32,7 +32,8 @@ def precision_error(objective: Objective, planes: Planes, execution: Execution) 
         ``cells`` (those finite in both), ``largest`` and ``rms`` of the relative difference of the loss, and
         ``not_finite`` (cells finite in one of the two only).
     """
-    plain = Execution("sequential", execution.batch_size, execution.threads)
+    size = first_batch(objective.in_batches_of(execution.batch_size))  # float32 needs twice the memory
+    plain = Execution("sequential", size, execution.threads)
     left = _in_order(planes)
     low, exact = np.zeros(0), np.zeros(0)
     while left and (np.isfinite(low) & np.isfinite(exact)).sum() < _WANTED:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape import devices
 from landscape.errors import ObjectiveError, UsageError
 from landscape.progress import Progress, Report, silent
 from landscape.records import Grid
@@ -112,7 +113,7 @@ def auto_range(
 
 def _sought(objective: Objective, pairs: list[DirectionPair], budget: float | None, report: Report) -> AutoRange:
     center = objective.center  # before the network is lent out: the caller's own storage
-    with objective.session() as session:
+    with objective.session() as session, devices.kept_memory(objective.device):
         start = time.monotonic()
         middle = session.measure().loss
         wanted = _budget(budget, middle)

@@ -24,7 +24,7 @@ CASES = [
 def test_it_is_the_convolution_also_after_the_weights_moved(size, options, dtype):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, **options)).to(dtype)
-    x = torch.randn(5, 3, *size, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    x = torch.randn(32, 3, *size, dtype=dtype).contiguous(memory_format=torch.channels_last)
     conv = net[0]
     tolerance = {"rtol": 0, "atol": 1e-12 if dtype == torch.float64 else 1e-5}
     with torch.no_grad(), small_maps(net, lambda: net(x)):
@@ -35,13 +35,28 @@ def test_it_is_the_convolution_also_after_the_weights_moved(size, options, dtype
             conv.weight.data = torch.randn_like(conv.weight)
         other = torch.randn(2, 3, size[0] + 2, size[1] + 2, dtype=dtype)
         torch.testing.assert_close(net(other), conv(other), **tolerance)  # another size takes the convolution
+        assert torch.equal(net(x[:31]), conv(x[:31]))  # and so do few images
     assert net[0] is conv
+
+
+def test_layers_of_one_form_share_a_matrix_and_not_their_weights():
+    torch.manual_seed(0)
+    net = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1, bias=False) for _ in range(2))).double()
+    x = torch.randn(32, 4, 2, 2, dtype=torch.float64)
+    with torch.no_grad():
+        expected = net(x)
+        with small_maps(net, lambda: net(x)):
+            torch.testing.assert_close(net(x), expected, rtol=0, atol=1e-12)
+            first, second = net
+            assert first is not second
+            assert [len(layer._matrices) for layer in net] == [1, 1]
+            assert first._matrices is second._matrices
 
 
 def test_bfloat16_is_autocasts():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1))
-    x = torch.randn(16, 8, 2, 2)
+    x = torch.randn(32, 8, 2, 2)
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         expected = net(x).float()
         with small_maps(net, lambda: net(x)):

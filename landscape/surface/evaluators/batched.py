@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.utils._pytree import tree_map
 
+from landscape import devices
 from landscape.space.folding import Fold
 from landscape.surface.evaluators.base import EVALUATORS, Block, Measure, Planes
 from landscape.surface.evaluators.mover import Flat
@@ -43,8 +44,11 @@ class Batched:
             The function that measures a block.
         """
         center = objective.center
-        with objective.session() as session, rewritten(session, planes) as fold:
+        with ExitStack() as stack:
+            session = stack.enter_context(objective.session())
+            fold = stack.enter_context(rewritten(session, planes))
             points = _Points(session, center, planes, fold)
+            stack.enter_context(devices.kept_memory(objective.device))
             at_center: Tensor = session.examples().losses
 
             def measure(block: Block) -> Tensor:

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 import torch
 from torch import nn
 
+from landscape import devices
 from landscape.space import batchnorm_layers
 from landscape.space.folding import Fold, Refold, folded
 from landscape.surface.evaluators.base import EVALUATORS, Block, Measure, Planes
@@ -51,6 +52,7 @@ class Sequential:
             if self.rewrites and objective.device.type == "cpu":
                 stack.enter_context(small_maps(session.model, session.probe))
             mover = Mover(session, center, planes.pairs, planes.moving, fold=fold, narrow=narrow)
+            stack.enter_context(devices.kept_memory(objective.device))  # its buffers outlive this: they are not in it
             at_center: torch.Tensor = session.examples().losses
 
             def measure(block: Block) -> torch.Tensor:

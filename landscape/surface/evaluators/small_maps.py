@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
+_WORTH = 32  # images of a batch: for fewer, making the matrix takes longer than the product saves
+
 
 @contextmanager
 def small_maps(model: nn.Module, run: Callable[[], Any]) -> Iterator[None]:
@@ -27,12 +29,12 @@ def small_maps(model: nn.Module, run: Callable[[], Any]) -> Iterator[None]:
     Yields:
         Nothing.
     """
-    found = _small(model, run)
+    found, matrices = _small(model, run), dict[Any, Tensor]()
     places = [(m._modules, k, c) for m in model.modules() for k, c in m._modules.items() if c in found]
     try:
         for table, key, conv in places:
             if conv is not None:
-                table[key] = _Dense(conv, found[conv])
+                table[key] = _Dense(conv, found[conv], matrices)
         yield
     finally:
         for table, key, conv in places:
@@ -62,19 +64,26 @@ def _small(model: nn.Module, run: Callable[[], Any]) -> dict[nn.Module, torch.Si
 
 
 class _Dense(nn.Module):
-    """A convolution on maps of one size."""
+    """A convolution on maps of one size.
 
-    def __init__(self, conv: Any, size: torch.Size) -> None:
+    Args:
+        conv: The convolution.
+        size: Height and width of its maps.
+        matrices: Where layers of one form share a matrix: each fills it before it multiplies.
+    """
+
+    def __init__(self, conv: Any, size: torch.Size, matrices: dict[Any, Tensor]) -> None:
         super().__init__()
         self._conv, self._size = [conv], size  # not as a submodule: its parameters keep their names
         self._copies = [list(_overlaps(conv, size, axis)) for axis in (0, 1)]
         out, channels = conv.weight.shape[:2]
         self._shape = (*(len(axis) for axis in self._copies), out, *size, channels)
-        self._matrix = torch.zeros(0)
+        self._matrices = matrices
+        self._form = (self._shape, conv.kernel_size, conv.stride, conv.padding, conv.dilation)
 
     def forward(self, x: Tensor) -> Tensor:
         (conv,) = self._conv
-        if x.shape[2:] != self._size:
+        if x.shape[2:] != self._size or len(x) < _WORTH:
             unchanged: Tensor = conv(x)
             return unchanged
         matrix = self._filled(conv.weight)
@@ -92,14 +101,15 @@ class _Dense(nn.Module):
         return y.permute(0, 3, 1, 2)
 
     def _filled(self, weight: Tensor) -> Tensor:
-        if self._matrix.dtype != weight.dtype or self._matrix.numel() == 0:
-            self._matrix = weight.new_zeros(self._shape)
-        taps = weight.detach().permute(0, 2, 3, 1)
+        form = (self._form, weight.dtype)
+        if form not in self._matrices:
+            self._matrices[form] = weight.new_zeros(self._shape)
+        matrix, taps = self._matrices[form], weight.detach().permute(0, 2, 3, 1)
         for oy, (iy, ky) in enumerate(self._copies[0]):
             for ox, (ix, kx) in enumerate(self._copies[1]):
-                self._matrix[oy, ox][:, iy, ix].copy_(taps[:, ky, kx])
+                matrix[oy, ox][:, iy, ix].copy_(taps[:, ky, kx])
         rows, columns, out = self._shape[:3]
-        return self._matrix.view(rows * columns * out, -1)
+        return matrix.view(rows * columns * out, -1)
 
 
 def _overlaps(conv: Any, size: torch.Size, axis: int) -> Iterator[tuple[slice, slice]]:
