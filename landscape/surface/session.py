@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from landscape.errors import ObjectiveError, ShapeError
 from landscape.records import Measurement
 from landscape.space import Params, apply_mode, check_single_use, recalibrate
 
+_PROBED = 2  # examples of a probe: batch statistics of one may not exist
 _MISFIT = (  # torch's words for tensors that do not fit each other
     "cannot be multiplied",
     "size mismatch",
@@ -133,8 +135,8 @@ class Session:
         return Examples(_checked(self._per_example(outputs, targets), targets), correct(outputs, targets))
 
     def probe(self) -> None:
-        """Run the network on the first batch, for the sake of its hooks."""
-        self._forward(self.batches[0][0])
+        """Run the network on a few examples, for the sake of its hooks."""
+        self._forward(tree_map(lambda t: t[:_PROBED], self.batches[0][0]))
 
     def measure(self) -> Measurement:
         """Evaluate at the present parameters.
