@@ -13,6 +13,7 @@ from landscape.space import batchnorm_layers
 from landscape.space.folding import Fold, Refold, folded
 from landscape.surface.evaluators.base import EVALUATORS, Block, Measure, Planes
 from landscape.surface.evaluators.mover import Mover
+from landscape.surface.evaluators.quick_pools import quick_pools
 from landscape.surface.evaluators.small_maps import small_maps
 from landscape.surface.objective import Objective
 from landscape.surface.session import Session
@@ -51,6 +52,7 @@ class Sequential:
                 session.settled = Refold(session.model, session.probe, planes.moving)
             if self.rewrites and objective.device.type == "cpu":
                 stack.enter_context(small_maps(session.model, session.probe))
+                stack.enter_context(quick_pools(session.model))
             mover = Mover(session, center, planes.pairs, planes.moving, fold=fold, narrow=narrow)
             stack.enter_context(devices.kept_memory(objective.device))  # its buffers outlive this: they are not in it
             at_center: torch.Tensor = session.examples().losses
@@ -70,8 +72,8 @@ class Folded(Sequential):
     """Less work for the same cell.
 
     BatchNorm layers that no direction moves are folded away; with recalibrated statistics in every cell anew, once
-    these are known. bfloat16 weights are rounded once a cell, and convolutions of maps smaller than their
-    kernel are one matrix product.
+    these are known. bfloat16 weights are rounded once a cell, convolutions of maps smaller than their kernel
+    are one matrix product, and pooling by 2 keeps no indices.
     """
 
     rewrites = True
