@@ -82,7 +82,10 @@ def choose(
         best = trial.first_that_agrees(first, asked=evaluator != "auto")
     if objective.batch_is_free:
         for size in _larger(objective, largest):
-            other = trial.fastest([replace(best.execution, batch_size=size)], against=best)
+            larger = [replace(best.execution, batch_size=size)]
+            other = trial.fastest(larger, against=best)
+            if other is best:  # perhaps because something else had the processor meanwhile
+                other = trial.fastest(larger, against=best)
             if other is best:
                 break
             best = other

@@ -222,5 +222,25 @@ def test_on_a_large_surface_the_batch_is_timed_where_no_value_depends_on_it(obje
     assert chosen(pace=0.01).execution.batch_size == 4  # over in a moment
     asked.model._forward_pre_hooks.clear()
     asked.model.register_forward_pre_hook(lambda m, x: spent.__setitem__(0, spent[0] + len(x[0]) ** 2))
-    assert chosen().execution.batch_size == 4  # small ones are faster: no larger one is tried twice
+    assert chosen().execution.batch_size == 4  # small ones are faster: larger ones are given up
     assert len(chosen().timings) == (2 if bn == "frozen" else 1)
+
+
+def test_a_larger_batch_is_not_given_up_for_one_slow_moment(objective, monkeypatch):
+    asked = objective("mlp_bn", batch_size=23)
+    planes = Planes([ls.random_pair(asked.model)], ls.Grid.square(1, 21))
+    plain, tried = tuning._Trial._measured, []
+
+    def measured(trial, execution, **options):
+        values, _ = plain(trial, execution, **options)
+        tried.append(execution.batch_size)
+        slow = execution.batch_size > 4 and tried.count(execution.batch_size) == 1
+        return values, 100.0 if slow else 1 / execution.batch_size
+
+    monkeypatch.setattr(tuning._Trial, "_measured", measured)
+    small = asked.in_batches_of(4)
+    found = tuning.choose(small, planes, evaluator="sequential", largest=23, threads=1, cells=441, pace=1.0)
+    assert found.execution.batch_size == 4  # a surface that must not depend on timing
+    found = tuning.choose(small, planes, largest=23, threads=1, cells=441, pace=1.0)
+    assert found.execution.batch_size == 23
+    assert tried.count(8) == tried.count(16) == tried.count(23) == 2
