@@ -17,7 +17,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path)
 
 
-def _stack(*options: Callable[[F], F]) -> Callable[[F], F]:
+def stack(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Make one decorator of several options, which help lists in this order."""
+
     def decorate(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -40,7 +42,7 @@ def data_options(
         A decorator.
     """
     told = {} if settle else {"show_default": "as the checkpoint says"}
-    return _stack(
+    return stack(
         click.option(
             "--dataset",
             default="cifar10" if settle else None,
@@ -89,7 +91,7 @@ def data_choice(options: dict[str, Any]) -> Any:
 
 def checkpoint_options(function: F) -> F:
     """Add the options that name a checkpoint and its network."""
-    return _stack(
+    return stack(
         click.option("--ckpt", type=FILE, required=True, help="Checkpoint."),
         click.option("--model", help="Its network, where the file does not say it: a name or package.module:factory."),
         click.option(
@@ -104,7 +106,7 @@ def checkpoint_options(function: F) -> F:
 
 def machine_options(function: F) -> F:
     """Add the options that say where and how exactly things are computed."""
-    return _stack(
+    return stack(
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:i."),
         click.option(
             "--precision",
@@ -134,7 +136,7 @@ def split_option(function: F) -> F:
 
 def output_options(function: F) -> F:
     """Add what every long command has."""
-    return _stack(
+    return stack(
         click.option("--standalone", is_flag=True, help="Put plotly's script into the page instead of beside it."),
         quiet_options,
     )(function)
@@ -142,7 +144,7 @@ def output_options(function: F) -> F:
 
 def quiet_options(function: F) -> F:
     """Add what every command has."""
-    return _stack(
+    return stack(
         click.option("--quiet", is_flag=True, help="Print errors and results only."),
         click.option("--debug", is_flag=True, expose_value=False, help="Show where an error arose."),
     )(function)

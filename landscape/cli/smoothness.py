@@ -11,9 +11,9 @@ from click.core import ParameterSource
 
 from landscape.cli.options import FILE, command_line, data_options, machine_options, output_options
 from landscape.cli.progress import shown
+from landscape.cli.training import network_options, take, take_images, take_network, training_option
 from landscape.cli.types import CommaList, Layer, Positive
 from landscape.progress import Progress
-from landscape.words import BN_PLACEMENTS, INITS, OPTIMIZERS
 
 if TYPE_CHECKING:
     from landscape.tasks.smoothness import WrittenSmoothness
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _STEPS, _LAYERS, _RATE, _DEEP_LINEAR_RATE = 15_000, (5, 10), 0.1, 1e-6  # the paper's
 DEEP_LINEAR = {"dln", "dln_bn"}
 _OF_VECTORS = {"learning_rate", "steps", "every", "multiples", "step_sizes", "init", "device"}
-_IMAGES = ("dataset", "root", "limit", "normalization", "image_size", "channels", "download")
 
 
 @click.command(short_help="Train networks and probe them along the gradient.")
@@ -31,26 +30,16 @@ _IMAGES = ("dataset", "root", "limit", "normalization", "image_size", "channels"
 @click.option(
     "--lr", "learning_rate", type=Positive(), help="Learning rate of the training.  [default: 0.1; 1e-6 for dln]"
 )
-@click.option(
-    "--optimizer", type=click.Choice(OPTIMIZERS), default="sgd", show_default=True, help="momentum is SGD with 0.9."
-)
+@training_option("optimizer", default="sgd")
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
     help=f"Training steps, rounded up to whole epochs.  [default: {_STEPS} without --epochs; 10000 for dln]",
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training part, in place of --steps.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=128, show_default=True, help="Images a step.")
-@click.option(
-    "--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="As the optimiser takes it."
-)
-@click.option(
-    "--seeds",
-    type=CommaList(click.INT, distinct=True),
-    default="0",
-    show_default=True,
-    help="Seeds; the spread is over them.",
-)
+@training_option("epochs", default=None, help="Passes over the training part, in place of --steps.")
+@training_option("batch_size")
+@training_option("weight_decay", default=0.0)
+@training_option("seeds", help="Seeds; the spread is over them.")
 @click.option(
     "--every", type=click.IntRange(min=1), default=100, show_default=True, help="Steps from one probe to the next."
 )
@@ -66,12 +55,10 @@ _IMAGES = ("dataset", "root", "limit", "normalization", "image_size", "channels"
     type=CommaList(Layer()),
     help="Its layers: positions from 1, or names of modules; says --ics too.  [default: those of 5,10 that there are]",
 )
-@click.option("--init", type=click.Choice(INITS), help="Initial weights.  [default: xavier]")
-@click.option("--bn-placement", type=click.Choice(BN_PLACEMENTS), help="Where BatchNorm stands.  [default: conv]")
-@click.option("--conv-bias/--no-conv-bias", default=None, help="Bias in convolutions.  [default: conv-bias]")
+@network_options(init="xavier")
 @data_options(limit=None, settle=True)
 @machine_options
-@click.option("--tensorboard", type=FILE, metavar="DIR", help="Log scalars and hyperparameters there, a run a folder.")
+@training_option("tensorboard")
 @click.option(
     "--out",
     type=FILE,
@@ -106,7 +93,6 @@ def smoothness(out: Path, quiet: bool, standalone: bool, **options: Any) -> None
 def _on_images(
     out: Path, layers: tuple[int | str, ...], options: dict[str, Any], *, quiet: bool, standalone: bool
 ) -> None:
-    from landscape.datasets.options import DataOptions
     from landscape.tasks.smoothness import SmoothnessConfig, smoothness_from_training
     from landscape.training import TrainConfig
 
@@ -115,9 +101,8 @@ def _on_images(
     if "multiples" in options and "step_sizes" in options:
         raise click.UsageError("--multiples and --step-sizes both say where to probe; give one of them")
     steps = options.pop("steps", None if "epochs" in options else _STEPS)
-    data = DataOptions(**_taken(options, *_IMAGES))
-    network = _taken(options, "init", "bn_placement", "conv_bias")  # one's own may not take those not given
-    probes = _taken(options, "models", "seeds", "every", "multiples", "step_sizes")
+    data, network = take_images(options), take_network(options)
+    probes = take(options, "models", "seeds", "every", "multiples", "step_sizes")
     rate = options.pop("learning_rate", _RATE)
     shared = TrainConfig(data=data, model_options=network, out=out, learning_rate=rate, **options)
     config = SmoothnessConfig(shared=shared, steps=steps, layers=layers, fewer_layers=layers is _LAYERS, **probes)
@@ -156,7 +141,7 @@ def _deep_linear(
         raise click.UsageError(
             f"{_flag(foreign[0])} is for networks on images; dln is trained on vectors, in full batches"
         )
-    settings = _taken(options, *(_OF_VECTORS - {"multiples"}))
+    settings = take(options, *(_OF_VECTORS - {"multiples"}))
     if "multiples" in options and "step_sizes" not in settings:
         rate = settings.get("learning_rate", _DEEP_LINEAR_RATE)
         settings["step_sizes"] = tuple(m * rate for m in options["multiples"])
@@ -164,11 +149,6 @@ def _deep_linear(
     with shown(quiet) as progress:
         written = smoothness_of_deep_linear(runs, out, command=command_line(), standalone=standalone, progress=progress)
     _tell(written, quiet)
-
-
-def _taken(options: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Take out the options of these names that there are."""
-    return {name: options.pop(name) for name in names if name in options}
 
 
 def _flag(name: str) -> str:

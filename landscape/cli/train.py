@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
-from landscape.cli.options import FILE, command_line, data_options, machine_options, output_options
+from landscape.cli.options import FILE, command_line, data_options, machine_options, output_options, stack
 from landscape.cli.progress import shown
+from landscape.cli.training import take_images, training_option
 from landscape.cli.types import CommaList, KeyValue, Positive
 from landscape.progress import Progress
-from landscape.words import OPTIMIZERS, SCHEDULERS
+from landscape.words import SCHEDULERS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,13 +31,7 @@ _OPTIMIZATION = (
         show_default=True,
         help="cross_entropy, label_smoothing:0.1, bce or mse (both against one-hot targets).",
     ),
-    click.option(
-        "--optimizer",
-        type=click.Choice(OPTIMIZERS),
-        default="adamw",
-        show_default=True,
-        help="momentum is SGD with 0.9.",
-    ),
+    training_option("optimizer"),
     click.option(
         "--lr",
         "learning_rate",
@@ -61,18 +56,10 @@ _OPTIMIZATION = (
         "final_div_factor=1e4; plateau factor=0.1 patience=5 threshold=1e-4 cooldown=0 min_lr=0; step step_size=10 "
         "gamma=0.1; cosine eta_min=0]",
     ),
-    click.option(
-        "--weight-decay",
-        type=click.FloatRange(min=0),
-        default=1e-4,
-        show_default=True,
-        help="As the optimiser takes it.",
-    ),
+    training_option("weight_decay"),
     click.option("--grad-clip", help="Cut gradients: value:0.1 each element, norm:1 the norm of all.  [default: not]"),
-    click.option("--batch-size", type=click.IntRange(min=1), default=128, show_default=True, help="Images a step."),
-    click.option(
-        "--epochs", type=click.IntRange(min=1), default=20, show_default=True, help="Passes over the training part."
-    ),
+    training_option("batch_size"),
+    training_option("epochs"),
     click.option(
         "--early-stop",
         type=click.IntRange(min=1),
@@ -96,9 +83,7 @@ _OPTIMIZATION = (
 
 def run_options(function: F) -> F:
     """Add the options that settle one training run, apart from its images and the machine."""
-    for option in reversed((*_NETWORK, *_OPTIMIZATION)):
-        function = option(function)
-    return function
+    return stack(*_NETWORK, *_OPTIMIZATION)(function)
 
 
 def config_from(options: dict[str, Any], out: Path | None, tensorboard: Path | None = None) -> Any:
@@ -112,12 +97,10 @@ def config_from(options: dict[str, Any], out: Path | None, tensorboard: Path | N
     Returns:
         A ``TrainConfig``.
     """
-    from landscape.datasets.options import DataOptions
     from landscape.training import TrainConfig
 
     given = dict(options)
-    names = ("dataset", "root", "limit", "normalization", "image_size", "channels", "download")
-    data = DataOptions(**{name: given.pop(name) for name in names})
+    data = take_images(given)
     network = dict(given.pop("model_options"))
     if (activation := given.pop("activation")) is not None:
         network["activation"] = activation
@@ -130,7 +113,7 @@ def config_from(options: dict[str, Any], out: Path | None, tensorboard: Path | N
 @run_options
 @data_options(limit=None, settle=True)
 @machine_options
-@click.option("--tensorboard", type=FILE, metavar="DIR", help="Log scalars and hyperparameters there, a run a folder.")
+@training_option("tensorboard")
 @click.option(
     "--resume/--no-resume",
     default=True,

@@ -9,9 +9,10 @@ import click
 
 from landscape.cli.options import FILE, command_line, data_options, engine_option, machine_options, output_options
 from landscape.cli.progress import shown
+from landscape.cli.training import network_options, take, take_images, take_network, training_option
 from landscape.cli.types import CommaList, Positive
 from landscape.progress import Progress
-from landscape.words import BN_PLACEMENTS, FUSE, INITS, LEARNING_RATES, OPTIMIZERS, VARIANTS
+from landscape.words import FUSE, LEARNING_RATES, VARIANTS
 
 
 @click.command("train-variants", short_help="Train networks over learning rates, draw loss bands.")
@@ -30,26 +31,12 @@ from landscape.words import BN_PLACEMENTS, FUSE, INITS, LEARNING_RATES, OPTIMIZE
     show_default=True,
     help="Networks.",
 )
-@click.option(
-    "--seeds",
-    type=CommaList(click.INT, distinct=True),
-    default="0",
-    show_default=True,
-    help="Seeds; each gives a band.",
-)
-@click.option(
-    "--epochs", type=click.IntRange(min=1), default=20, show_default=True, help="Passes over the training part."
-)
-@click.option("--batch-size", type=click.IntRange(min=1), default=128, show_default=True, help="Images a step.")
-@click.option(
-    "--optimizer", type=click.Choice(OPTIMIZERS), default="adamw", show_default=True, help="momentum is SGD with 0.9."
-)
-@click.option(
-    "--weight-decay", type=click.FloatRange(min=0), default=1e-4, show_default=True, help="As the optimiser takes it."
-)
-@click.option("--init", type=click.Choice(INITS), help="Initial weights, the same for every variant.  [default: he]")
-@click.option("--bn-placement", type=click.Choice(BN_PLACEMENTS), help="Where BatchNorm stands.  [default: conv]")
-@click.option("--conv-bias/--no-conv-bias", default=None, help="Bias in convolutions.  [default: conv-bias]")
+@training_option("seeds", help="Seeds; each gives a band.")
+@training_option("epochs")
+@training_option("batch_size")
+@training_option("optimizer")
+@training_option("weight_decay")
+@network_options(init="he")
 @data_options(limit=None, settle=True)
 @machine_options
 @engine_option
@@ -60,7 +47,7 @@ from landscape.words import BN_PLACEMENTS, FUSE, INITS, LEARNING_RATES, OPTIMIZE
     show_default=True,
     help="Train the learning rates of a network in one pass; auto tries it on a GPU.",
 )
-@click.option("--tensorboard", type=FILE, metavar="DIR", help="Log scalars and hyperparameters there, a run a folder.")
+@training_option("tensorboard")
 @click.option(
     "--out",
     type=FILE,
@@ -83,15 +70,11 @@ def train_variants(out: Path, quiet: bool, standalone: bool, **options: Any) -> 
         landscape train-variants --variants vgg_light,vgg_light_bn --limit 5000 --epochs 5
     """  # noqa: D301 - for click, a real backspace
     from landscape import figures
-    from landscape.datasets.options import DataOptions
     from landscape.tasks.variants import bands_from_training
     from landscape.training import TrainConfig, VariantsConfig
 
-    names = ("dataset", "root", "limit", "normalization", "image_size", "channels", "download")
-    data = DataOptions(**{name: options.pop(name) for name in names})
-    network = {name: options.pop(name) for name in ("init", "bn_placement", "conv_bias")}
-    network = {name: value for name, value in network.items() if value is not None}  # one's own may not take them
-    members = {name: options.pop(name) for name in ("variants", "learning_rates", "seeds", "engine", "fuse")}
+    data, network = take_images(options), take_network(options)
+    members = take(options, "variants", "learning_rates", "seeds", "engine", "fuse")
     shared = TrainConfig(data=data, model_options=network, out=out, **options)
     config = VariantsConfig(**members, shared=shared)
 
