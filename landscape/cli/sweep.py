@@ -11,7 +11,7 @@ import click
 from landscape.cli.options import FILE, command_line, data_options, engine_option, machine_options, output_options
 from landscape.cli.progress import shown
 from landscape.cli.tables import show
-from landscape.cli.train import run_options
+from landscape.cli.train import network_shorts, run_options
 from landscape.cli.types import CommaList, GridValues, Part, Settings
 
 
@@ -102,9 +102,7 @@ def _check(settings: Mapping[str, Any]) -> None:
 def _settings(before: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Flat settings, as a file has them, from options; they replace those that were there before."""
     found = {k: v for k, v in options.items() if v is not None and v != ()}
-    network = dict(found.pop("model_options", ()))
-    if "activation" in found:
-        network["activation"] = found.pop("activation")
+    network = dict(found.pop("model_options", ())) | network_shorts(found)
     seed = found.pop("seed", None)
     if seed is not None and "seeds" not in found:
         found["seeds"] = (seed,)

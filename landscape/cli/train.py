@@ -10,7 +10,7 @@ import click
 
 from landscape.cli.options import FILE, command_line, data_options, machine_options, output_options, stack
 from landscape.cli.progress import shown
-from landscape.cli.training import take_images, training_option
+from landscape.cli.training import take, take_images, training_option
 from landscape.cli.types import CommaList, KeyValue, Positive
 from landscape.progress import Progress
 from landscape.words import SCHEDULERS
@@ -21,6 +21,12 @@ _NETWORK = (
     click.option("--model", required=True, help="The network: a name or package.module:factory."),
     click.option(
         "--model-option", "model_options", type=KeyValue(), multiple=True, help="An option of it; repeat for more."
+    ),
+    click.option(
+        "--pretrained",
+        type=FILE,
+        metavar="FILE",
+        help="Short for --model-option pretrained=FILE: weights to begin with; resnet18 replaces its last layer.",
     ),
     click.option("--activation", help="Short for --model-option activation=...: relu, sigmoid or tanh in cifar10net."),
 )
@@ -86,6 +92,19 @@ def run_options(function: F) -> F:
     return stack(*_NETWORK, *_OPTIMIZATION)(function)
 
 
+def network_shorts(options: dict[str, Any]) -> dict[str, str]:
+    """Take the options of a command out that are short for an option of the network.
+
+    Args:
+        options: Values by name; these are removed.
+
+    Returns:
+        Options of the network.
+    """
+    found = take(options, "activation", "pretrained")
+    return {name: str(value) for name, value in found.items() if value is not None}
+
+
 def config_from(options: dict[str, Any], out: Path | None, tensorboard: Path | None = None) -> Any:
     """Make the settings of a run from what was typed.
 
@@ -101,9 +120,7 @@ def config_from(options: dict[str, Any], out: Path | None, tensorboard: Path | N
 
     given = dict(options)
     data = take_images(given)
-    network = dict(given.pop("model_options"))
-    if (activation := given.pop("activation")) is not None:
-        network["activation"] = activation
+    network = dict(given.pop("model_options")) | network_shorts(given)
     given["scheduler_options"] = dict(given["scheduler_options"])
     given["augment"] = given["augment"] or ()
     return TrainConfig(data=data, model_options=network, out=out, tensorboard=tensorboard, **given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from landscape.errors import LandscapeError
 from landscape.registry import Registry
@@ -28,6 +28,15 @@ class Task(Protocol[Item, Result]):  # type: ignore[misc]
         ...
 
 
+@runtime_checkable
+class Enduring(Protocol[Item, Result]):  # type: ignore[misc]
+    """A task that goes on when a worker dies over an item, as when memory runs out: that item alone is lost."""
+
+    def lost(self, item: Item, error: EngineError) -> Result:
+        """Return what stands in the place of the result."""
+        ...
+
+
 class Engine(Protocol):
     """Where items are done."""
 
@@ -45,7 +54,9 @@ class Engine(Protocol):
         Every worker that gets an item opens the task once, and closes it when there are no more items, when the caller
         stops reading, or when something fails. Nothing is opened before the first result is asked for. The first
         error, of opening, of an item or of closing, is raised with its own type, after the results that had arrived;
-        the other workers are stopped. The iterator is closed like a file: by exhausting it, or by ``close()``.
+        the other workers are stopped. A worker that dies is such an error, unless the task is ``Enduring``: then
+        another one is started for the items that are left. The iterator is closed like a file: by exhausting it, or
+        by ``close()``.
 
         Raises:
             RuntimeError: ``items`` yielded ``None`` while no result was being worked on: it would wait for ever.

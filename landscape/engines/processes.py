@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape.engines import worker as inside
-from landscape.engines.base import ENGINES, STARVED, EngineError, Item, Result, Task
+from landscape.engines.base import ENGINES, STARVED, Enduring, EngineError, Item, Result, Task
 from landscape.engines.cores import usable_cores
 from landscape.engines.parcel import PROTOCOL, REMEDY, explained, pack
 from landscape.engines.starting import starting
@@ -81,9 +81,7 @@ class ProcessEngine:
             Item, the very object that was read, and result.
         """
         with tempfile.TemporaryDirectory(prefix="landscape-", ignore_cleanup_errors=True) as folder:
-            parcel = Path(folder) / "task"
-            pack(task, parcel)
-            crew = _Crew(self.workers, parcel)
+            crew = _Crew(self.workers, task, Path(folder) / "task")
             try:
                 yield from crew.results(items)
                 crew.dismiss()
@@ -103,9 +101,11 @@ class _Worker:
 class _Crew:
     """The workers of one run."""
 
-    def __init__(self, size: int, parcel: Path) -> None:
-        self._size, self._parcel = size, parcel
+    def __init__(self, size: int, task: Any, parcel: Path) -> None:
+        self._size, self._task, self._parcel = size, task, parcel
         self._workers: list[_Worker] = []
+        self._begun = 0
+        pack(task, parcel)
 
     def results(self, items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         """Hand items out and yield what comes back, until both ends are empty."""
@@ -127,7 +127,7 @@ class _Crew:
                 worker.connection.send_bytes(inside.STOP)
         for worker in self._workers:
             kind, value = self._message(worker)
-            if kind == "error":
+            if kind in ("error", "lost"):
                 raise value
             worker.closed = True
 
@@ -173,11 +173,14 @@ class _Crew:
 
     def _started(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
+        self._begun += 1
+        if not self._parcel.exists():  # all had loaded it, and one of them is gone
+            pack(self._task, self._parcel)
         ours, theirs = context.Pipe()
         process = context.Process(
             target=inside.main,
             args=(theirs, inside.Place.here(self._parcel)),
-            name=f"{inside.NAME}-{len(self._workers) + 1}",
+            name=f"{inside.NAME}-{self._begun}",
             daemon=True,  # also ends where the generator was never closed
         )
         worker = _Worker(process, ours)
@@ -185,7 +188,7 @@ class _Crew:
             try:
                 process.start()
             except OSError as error:
-                raise EngineError(f"cannot start worker {len(self._workers) + 1}: {error}. Ask for fewer.") from error
+                raise EngineError(f"cannot start worker {self._begun}: {error}. Ask for fewer.") from error
             self._workers.append(worker)
         theirs.close()
         return worker
@@ -199,7 +202,11 @@ class _Crew:
             kind, value = self._message(worker)
             if kind == "result":
                 results.append((worker, value))
-            elif kind == "error":
+            elif kind == "lost" and worker.loaded and isinstance(self._task, Enduring):
+                self._workers.remove(worker)
+                worker.connection.close()
+                results += [] if worker.item is _IDLE else [(worker, self._task.lost(worker.item, value))]
+            elif kind in ("error", "lost"):
                 failure = value if failure is None else failure
             elif kind == "loaded":
                 worker.loaded = True
@@ -210,7 +217,7 @@ class _Crew:
         try:
             message = worker.connection.recv_bytes()
         except (EOFError, OSError):
-            return "error", _loss(worker)
+            return "lost", _loss(worker)
         kind, value = pickle.loads(message)
         if kind == "error":
             value, said = value

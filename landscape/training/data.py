@@ -34,7 +34,14 @@ class TrainingData:
         return cls(*(part.to(device) for part in parts))
 
     def steps(self, config: TrainConfig, model: nn.Module) -> int:
-        """Return the steps of an epoch; a last batch of one image is dropped where BatchNorm could not take it."""
+        """Return the steps of an epoch.
+
+        A last batch of one image is dropped where there is BatchNorm: the layer cannot take it where its input has one
+        value per channel, and elsewhere it would learn from the statistics of a single image.
+
+        Raises:
+            DataError: No batch is left.
+        """
         n = len(self.train)
         full, rest = divmod(n, config.batch_size)
         extra = int(rest > 1 or (rest == 1 and not batchnorm_layers(model)))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import torch
 from torch import Tensor, nn
 
 from landscape.datasets import ArrayDataset
-from landscape.errors import DataError, LandscapeError, ShapeError
+from landscape.errors import DataError, LandscapeError, ShapeError, UsageError
 from landscape.losses import PerExampleLoss, bce, mse
+from landscape.space import batchnorm_layers, borrowed
 
 
 def check_fit(model: nn.Module, data: ArrayDataset, loss: PerExampleLoss | None = None) -> None:
@@ -43,6 +46,33 @@ def check_fit(model: nn.Module, data: ArrayDataset, loss: PerExampleLoss | None 
         check_outputs(outputs.shape[1], data, loss)
         if loss is not None:
             loss(outputs.float(), target)
+
+
+def check_batch(model: nn.Module, data: ArrayDataset, batch_size: int) -> None:
+    """Refuse batches of one image where a BatchNorm layer would see a single value per channel.
+
+    Args:
+        model: The network; it is left as it is.
+        data: The images, anywhere.
+        batch_size: Images of a step.
+
+    Raises:
+        UsageError: The network cannot be trained on single images.
+    """
+    if batch_size > 1 or not batchnorm_layers(model):
+        return
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
+    image, _ = data.batch([0])
+    with borrowed(model) as lent, torch.no_grad(), suppress(RuntimeError):  # other faults are told when it is trained
+        try:
+            lent.train()(image.to(like))
+        except ValueError as error:
+            if "more than 1 value per channel" in str(error):
+                raise UsageError(
+                    "batches of one image were asked for, in which a BatchNorm layer of this network sees one value "
+                    "per channel: that has no variance. Take at least two images a step (--batch-size 2), or a "
+                    "network without BatchNorm."
+                ) from error
 
 
 def check_outputs(outputs: int, data: ArrayDataset, loss: PerExampleLoss | None = None) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from torch.optim import Optimizer, lr_scheduler
+import torch
+from torch.optim import SGD, Optimizer, lr_scheduler
 
 from landscape.errors import UsageError
 from landscape.registry import unknown
@@ -112,6 +113,22 @@ def settled(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         if key not in known:
             raise UsageError(f"scheduler {name!r}: {unknown('option', key, list(known))}")
     return {key: _checked(name, key, options.get(key, known[key].default), known[key]) for key in known}
+
+
+def check_schedule(name: str, options: Mapping[str, Any], rate: float, *, steps: int, epochs: int) -> None:
+    """Refuse a run that is too short for its schedule.
+
+    Args:
+        name: One of ``landscape.words.SCHEDULERS``.
+        options: Its settings, where they are not the defaults.
+        rate: The learning rate of the run.
+        steps: Steps of an epoch.
+        epochs: Epochs of the run.
+
+    Raises:
+        UsageError: The run is too short.
+    """
+    Scheduler(name, options, SGD([torch.zeros(1)], lr=rate), steps=steps, epochs=epochs)
 
 
 def _checked(name: str, key: str, value: Any, setting: _Setting) -> Any:

@@ -18,8 +18,9 @@ from landscape.records.base import BoolArray
 from landscape.training.changes import value_in
 from landscape.training.config import TrainConfig
 from landscape.training.data import TrainingData
-from landscape.training.fit import check_fit
+from landscape.training.fit import check_batch, check_fit
 from landscape.training.ledger import Ledger, listening
+from landscape.training.schedules import check_schedule
 from landscape.training.sweep_config import SweepConfig
 from landscape.training.trainer import Trainer, train
 from landscape.training.variants import seconds_per_step
@@ -105,13 +106,15 @@ def _plans(config: SweepConfig, runs: Sequence[TrainConfig], data: Mapping[_Imag
     plans = []
     for number, c in enumerate(runs):
         images = data[_images(c)]
-        key = repr((c.model, c.model_options, _images(c), c.loss))
+        key = repr((c.model, c.model_options, _images(c), c.loss, c.batch_size == 1))
         try:
             if key not in networks:
                 trainer = Trainer(c, images, silent)
                 check_fit(trainer.model, images.train, trainer.per_example)
+                check_batch(trainer.model, images.train, c.batch_size)
                 networks[key] = trainer.model.to("meta")  # only its layers are asked for: no memory for its weights
             steps = images.steps(c, networks[key])
+            check_schedule(c.scheduler, c.scheduler_options, c.learning_rate, steps=steps, epochs=c.epochs)
             plans.append(_plan(c, images, steps))
         except StorageError:
             raise
@@ -174,6 +177,10 @@ class _Training:
         except Exception as error:
             said = str(error) if isinstance(error, LandscapeError) else f"{type(error).__name__}: {error}"
             return Failure(" ".join(said.split()))
+
+    def lost(self, item: tuple[int, TrainConfig], error: engines.EngineError) -> Failure:
+        """A worker that died over a run, as when memory runs out, leaves the other runs alone."""
+        return Failure(str(error))
 
 
 def collect_sweep(config: SweepConfig, results: Sequence[Run | Failure | None]) -> Sweep:

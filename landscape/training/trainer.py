@@ -26,7 +26,7 @@ from landscape.training.clipping import clip_from
 from landscape.training.config import TrainConfig
 from landscape.training.data import TrainingData
 from landscape.training.evaluate import evaluate
-from landscape.training.fit import check_fit
+from landscape.training.fit import check_batch, check_fit
 from landscape.training.history import History
 from landscape.training.keeping import record_of, write_checkpoint, write_checkpoints, write_record
 from landscape.training.lockstep import Step, Steps, lockstep
@@ -70,6 +70,7 @@ def train(
         trainer.begin(len(stored.step))
         return stored
     check_fit(trainer.model, data.train, trainer.per_example)
+    check_batch(trainer.model, data.train, config.batch_size)
     trainer.resume()
     trainer.begin(len(trainer.history.loss))
     with trainer.prepared():

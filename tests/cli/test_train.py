@@ -48,16 +48,30 @@ def test_every_option_arrives(landscape, place, monkeypatch):
     base.names()
     monkeypatch.setattr(base._FAMILIES, "_items", dict(base._FAMILIES._items))
 
-    def small(activation="relu", width=4, num_classes=10):
+    def small(activation="relu", width=4, num_classes=10, pretrained=""):
+        assert pretrained in ("", "w.pth")  # the second in the training alone: the checkpoint has weights
         kinds = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}
         first = torch.nn.Linear(3072, width)
         return torch.nn.Sequential(torch.nn.Flatten(), first, kinds[activation](), torch.nn.Linear(width, num_classes))
 
-    base.register("small", Family(small, options=("activation", "width", "num_classes")))
+    base.register("small", Family(small, options=("activation", "width", "num_classes", "pretrained")))
     words = ("--loss", "label_smoothing:0.2", "--optimizer", "momentum", "--lr", "0.05", "--scheduler", "step")
     words += ("--scheduler-option", "step_size=1", "--scheduler-option", "gamma=0.5", "--weight-decay", "0.01")
     words += ("--grad-clip", "norm:1", "--early-stop", 3, "--augment", "flip,crop,noise:0.1", "--val-every", 2)
-    words += ("--seed", 3, "--activation", "tanh", "--model-option", "width=6", "--tensorboard", "log", "--out", "o")
+    words += (
+        "--seed",
+        3,
+        "--activation",
+        "tanh",
+        "--model-option",
+        "width=6",
+        "--pretrained",
+        "w.pth",
+        "--tensorboard",
+        "log",
+        "--out",
+        "o",
+    )
     landscape(*BASE, "small", "--epochs", 2, *words, "--precision", "bf16")
     run = load("o/runs/small-lr0.05-seed3.h5")
     wanted = {
@@ -72,7 +86,7 @@ def test_every_option_arrives(landscape, place, monkeypatch):
         "val_every": 2,
         "seed": 3,
         "precision": "bf16",
-        "model_options": {"activation": "tanh", "width": 6, "num_classes": 10},
+        "model_options": {"activation": "tanh", "width": 6, "num_classes": 10, "pretrained": "w.pth"},
     }
     assert {key: run.recipe[key] for key in wanted} == wanted
     np.testing.assert_array_equal(run.learning_rate, [0.05] * 3 + [0.025] * 3)

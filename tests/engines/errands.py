@@ -121,6 +121,13 @@ class Doing(Errand):
         return lambda: name
 
 
+class Enduring(Doing):
+    """Goes on without a worker."""
+
+    def lost(self, item, error):
+        return f"{item[0]} was lost: {error}"
+
+
 class Inconvenient(Exception):  # noqa: N818
     """Cannot be made again from its message, as unpickling tries."""
 

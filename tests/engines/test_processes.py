@@ -97,6 +97,19 @@ def test_a_worker_that_is_lost_ends_the_run_and_keeps_what_had_arrived(two, erra
     assert not left()
 
 
+@posix
+def test_a_task_may_go_on_without_a_worker(two, errands, log):
+    """Both workers die, so the task is packed and opened anew; the words that come after find two others."""
+    items = [("die", 9), ("die", -3), ("say", "a"), ("die", 9), ("say", "b")]
+    found = [result for _, result in two.run(errands.Enduring(log), iter(items))]
+    assert sorted(r for r in found if len(r) == 1) == ["a", "b"]
+    deaths = [r for r in found if r.startswith("die was lost: landscape-worker-")]
+    assert len(deaths) == 3
+    assert sum("killed by signal 9" in r for r in deaths) == 2
+    assert sum("exit code 3" in r for r in deaths) == 1
+    assert not left()
+
+
 def test_what_cannot_be_pickled_is_named_with_the_way_out(two, errands, log):
     remedy = ".*must stand by name in a module that can be imported; or use engine 'serial'"
     task = errands.Doing(log)

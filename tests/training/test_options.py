@@ -298,6 +298,8 @@ def test_a_last_batch_of_one_image_is_dropped_where_batchnorm_over_features_woul
     run = train(config("flat_bn", epochs=1, batch_size=29))
     assert len(run.loss) == 4
     assert len(train(config("flat", epochs=1, batch_size=29)).loss) == 5
+    with pytest.raises(UsageError, match=r"batches of one image .*--batch-size 2"):
+        train(config("flat_bn", epochs=1, batch_size=1))
 
 
 @pytest.mark.gpu

@@ -197,6 +197,23 @@ def test_a_failed_run_stops_no_other_and_is_tried_again(make, tmp_path, failing,
     assert {name for name, _ in steps} == {"tiny-lr0.01-seed1"}, "only the failed one is trained"
 
 
+def test_a_worker_that_is_killed_takes_its_own_run_alone(tmp_path, monkeypatch):
+    (tmp_path / "deadly.py").write_text(
+        "import os, torch, multiprocessing\n"
+        "def net(kill=False, num_classes=10):\n"
+        "    if kill and multiprocessing.parent_process() is not None:\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, num_classes))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    data = DataOptions("fashion_mnist_mini", limit=60)
+    base = TrainConfig(model="deadly:net", epochs=1, batch_size=40, device="cpu", data=data, out=tmp_path / "o")
+    c = SweepConfig(base, {"model_options.kill": [True, False]}, seeds=(0, 1, 2), engine="processes:2")
+    results = train_sweep(c)
+    assert [type(r) for r in results] == [Failure] * 3 + [Run] * 3
+    assert "killed by signal 9" in results[0].reason
+
+
 def test_a_full_disk_stops_everything(make, tmp_path, failing):
     failing["error"] = StorageError(f"cannot write: {errno.ENOSPC}")
     with pytest.raises(StorageError, match="cannot write"):
@@ -218,6 +235,12 @@ def test_what_no_run_could_do_is_raised_before_any_is_trained(make, tmp_path, st
         train_sweep(make({"model_options.num_classes": [10, 3]}, out=tmp_path))
     with pytest.raises(DataError):
         train_sweep(make({"dataset": ["fashion_mnist_mini", "npz:nowhere.npz"]}, out=tmp_path))
+    for rises in ([0.5, 1 / 12], [1 / 12, 0.5]):  # of 12 steps the latter is a single one
+        with pytest.raises(UsageError, match=r"pct_start=0.083\S* seed 0: .*too few"):
+            train_sweep(make({"scheduler_options.pct_start": rises}, scheduler="onecycle", out=tmp_path))
+    square = DataOptions("fashion_mnist_mini", limit=130, image_size=32, channels=3)
+    with pytest.raises(UsageError, match=r"batch_size=1\S* seed 0: .*no variance"):
+        train_sweep(make({"model": ["net_bn"], "batch_size": [2, 1]}, data=square, out=tmp_path))
     assert steps == []
 
 
