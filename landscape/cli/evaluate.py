@@ -15,6 +15,7 @@ from landscape.cli.options import (
     command_line,
     data_choice,
     data_options,
+    loss_option,
     machine_options,
     output_options,
 )
@@ -24,7 +25,7 @@ from landscape.cli.tables import show
 
 @click.command(short_help="Say how well a network classifies, class by class.")
 @checkpoint_options
-@click.option("--loss", help="cross_entropy, mse or bce.  [default: that of the training, else cross_entropy]")
+@loss_option
 @click.option(
     "--mistakes",
     type=click.IntRange(min=0),

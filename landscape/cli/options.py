@@ -104,6 +104,14 @@ def checkpoint_options(function: F) -> F:
     )(function)
 
 
+def loss_option(function: F) -> F:
+    """Add the option that says with which loss a checkpoint is measured."""
+    return click.option(
+        "--loss",
+        help="cross_entropy, label_smoothing:0.1, mse or bce.  [default: that of the training, else cross_entropy]",
+    )(function)
+
+
 def machine_options(function: F) -> F:
     """Add the options that say where and how exactly things are computed."""
     return stack(

@@ -15,6 +15,7 @@ from landscape.cli.options import (
     data_choice,
     data_options,
     engine_option,
+    loss_option,
     machine_options,
     output_options,
     quiet_options,
@@ -62,7 +63,7 @@ def _planes(function: Any) -> Any:
 @click.option(
     "--bn", type=click.Choice([*BN_MODES, "all"]), default="frozen", show_default=True, help="BatchNorm statistics."
 )
-@click.option("--loss", default="cross_entropy", show_default=True, help="cross_entropy, mse or bce.")
+@loss_option
 @click.option(
     "--sampling",
     type=click.Choice(SAMPLINGS),

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from landscape import devices, figures, losses
-from landscape.errors import UnknownNameError
+from landscape import devices, figures
 from landscape.figures.text_evaluation import TOP
 from landscape.progress import Report
 from landscape.records import Evaluation
-from landscape.storage import Checkpoint, load_checkpoint, save
+from landscape.storage import load_checkpoint, save
 from landscape.tasks.data import DataChoice, check_fit, images_for
 from landscape.tasks.files import check_replaceable, origin, record_file
+from landscape.tasks.loss import loss_for
 from landscape.training import evaluate_classifier
 
 
@@ -93,7 +93,7 @@ def evaluate_checkpoint(
     checkpoint = load_checkpoint(ckpt, options.model, model_options=options.model_options)
     out = record_file(out, Path("results/evaluations") / f"{ckpt.stem}.h5", "evaluation")
     check_replaceable(out, Evaluation)
-    loss, notes = _loss(checkpoint, options.loss)
+    loss, notes = loss_for(checkpoint, options.loss)
     data, assumed = images_for(checkpoint, options.data)
     assumed = [*checkpoint.notes, *assumed, *notes]
     if say is not None:
@@ -114,26 +114,6 @@ def evaluate_checkpoint(
     )
     save(evaluation, out)
     return draw_evaluation(evaluation, out, standalone=standalone)
-
-
-def _loss(checkpoint: Checkpoint, asked: str | None) -> tuple[str, list[str]]:
-    """The loss: the user's word, else that of the training, else cross-entropy, which is told."""
-    trained = checkpoint.meta.get("recipe", {}).get("loss")
-    name = asked or trained
-    if not name:
-        return "cross_entropy", [
-            "the checkpoint does not say which loss it was trained with; assumed cross_entropy (--loss changes it)"
-        ]
-    try:
-        losses.resolve(str(name))
-    except UnknownNameError:
-        if asked:
-            raise
-        return "cross_entropy", [
-            f"the network was trained with the loss {name!r}, which is not registered here; assumed cross_entropy "
-            "(--loss changes it)"
-        ]
-    return str(name), []
 
 
 def draw_evaluation(evaluation: Evaluation, out: Path, *, standalone: bool = False) -> WrittenEvaluation:

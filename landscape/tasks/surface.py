@@ -20,6 +20,7 @@ from landscape.surface import Objective, measure_surfaces
 from landscape.surface.radius import BUDGET_RULE, auto_range, cover
 from landscape.tasks.data import DataChoice, check_fit, images_for, subset_facts
 from landscape.tasks.files import origin, record_file
+from landscape.tasks.loss import loss_for
 from landscape.words import BN_MODES
 
 
@@ -38,7 +39,7 @@ class SurfaceOptions:
         orthogonal: Whether the pairs are orthogonal.
         sampling: Which cells are measured.
         rtol: Wanted relative error of samplings that estimate cells.
-        loss: Name of the loss.
+        loss: Name of the loss; None takes that of the training, where the checkpoint names it.
         batch_size: Largest batch; None takes 512, and 4,096 on a GPU where no value depends on it.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
         precision: ``fp32``, ``tf32`` or ``bf16``.
@@ -59,7 +60,7 @@ class SurfaceOptions:
     orthogonal: bool = True
     sampling: str = "adaptive"
     rtol: float = 0.03
-    loss: str = "cross_entropy"
+    loss: str | None = None
     batch_size: int | None = None
     device: str = "auto"
     precision: str = "fp32"
@@ -116,9 +117,10 @@ def surface_from_checkpoint(
         UsageError: ``out`` has the ending of the page or the picture, or the radius is no number.
     """
     checkpoint = load_checkpoint(ckpt, options.model, model_options=options.model_options)
+    loss, notes = loss_for(checkpoint, options.loss)
     data, assumed = images_for(checkpoint, options.data)
     out = record_file(out, Path("results/surfaces") / f"{ckpt.stem}.h5", "surface")
-    assumed = [*checkpoint.notes, *assumed]
+    assumed = [*checkpoint.notes, *assumed, *notes]
     if say is not None:
         for text in assumed:
             say(f"Assumed: {text}")
@@ -126,7 +128,7 @@ def surface_from_checkpoint(
     check_fit(model, data)
     modes = _modes(model, options.bn)
     files = [out if options.bn != "all" else out.with_suffix(f".{mode}{out.suffix}") for mode in modes]
-    objectives = [objective_of(model, data, options, mode) for mode in modes]
+    objectives = [_objective(model, data, options, mode, loss) for mode in modes]
     planes = random_pairs(
         model, options.pairs, seed=options.seed, normalize=options.normalize, orthogonal=options.orthogonal
     )
@@ -162,23 +164,12 @@ def _facts(checkpoint: Checkpoint, data: ArrayDataset) -> dict[str, Any]:
     return model | subset_facts(data)
 
 
-def objective_of(model: nn.Module, data: ArrayDataset, options: SurfaceOptions, mode: str) -> Objective:
-    """Make the objective of one BN mode.
-
-    Args:
-        model: The network.
-        data: The images.
-        options: All settings.
-        mode: BN mode.
-
-    Returns:
-        The objective.
-    """
+def _objective(model: nn.Module, data: ArrayDataset, options: SurfaceOptions, mode: str, loss: str) -> Objective:
     return Objective(
         model,
         data.inputs,
         data.targets,
-        loss=options.loss,
+        loss=loss,
         bn=mode,
         batch_size=options.batch_size,
         device=options.device,

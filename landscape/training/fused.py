@@ -24,6 +24,7 @@ from landscape.training.data import TrainingData
 from landscape.training.lockstep import Step, lockstep
 from landscape.training.recorded import RecordedStep
 from landscape.training.stack import Stack
+from landscape.training.tensorboard import log_finished
 from landscape.training.trainer import Trainer
 
 METHODS = ("separate", "stacked", "recorded")
@@ -56,6 +57,8 @@ def train_together(
     found = {trainer.config.name: trainer.stored() for trainer in trainers}
     records = {t.config.name: r for t in trainers if (r := found[t.config.name]) is not None and t.is_finished(r)}
     for trainer in trainers:
+        if trainer.config.name in records:
+            log_finished(trainer.config, records[trainer.config.name])
         trainer.resume()
     left = [t for t in trainers if t.config.name not in records]
     while left:

@@ -124,6 +124,20 @@ class History:
         known = unknown | dict(state)
         return cls(**known | {name: known[name].tolist() for name in ("loss", "learning_rate")})
 
+    @classmethod
+    def of_run(cls, run: Run) -> History:
+        """Make a history from a record, which does not say which epochs were spent at chance."""
+        at_steps = (run.val_step.tolist(), run.val_step_loss.tolist(), run.val_step_accuracy.tolist())
+        return cls(
+            loss=run.loss.tolist(),
+            val_loss=run.val_loss.tolist(),
+            val_accuracy=run.val_accuracy.tolist(),
+            train_accuracy=run.train_accuracy.tolist(),
+            learning_rate=run.learning_rate.tolist(),
+            val_steps=list(zip(*at_steps, strict=True)),
+            epoch_steps=len(run.loss) // len(run.epoch) if len(run.epoch) else 0,
+        )
+
     def run(self, *, recipe: dict[str, Any], environment: dict[str, Any], provenance: dict[str, Any]) -> Run:
         """Make the record of the run so far.
 

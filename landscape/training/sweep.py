@@ -22,6 +22,7 @@ from landscape.training.fit import check_batch, check_fit
 from landscape.training.ledger import Ledger, listening
 from landscape.training.schedules import check_schedule
 from landscape.training.sweep_config import SweepConfig
+from landscape.training.tensorboard import log_finished
 from landscape.training.trainer import Trainer, train
 from landscape.training.variants import seconds_per_step
 
@@ -66,6 +67,9 @@ def train_sweep(config: SweepConfig, *, progress: Report | None = None) -> list[
         plans = _plans(config, runs, data)
         mine = [plans[number] for number in config.mine()]
         ledger = _ledger(mine, data, progress or silent, workers=engine.workers)
+    for plan in mine:
+        if plan.stored is not None:
+            log_finished(plan.config, plan.stored)
     ledger.estimate()
     results: list[Run | Failure | None] = [plan.stored for plan in plans]
     with listening(ledger, inside=inside) as reporter:

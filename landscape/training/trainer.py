@@ -38,7 +38,7 @@ from landscape.training.seeding import key, permutation, seeded
 from landscape.training.small_maps import dense_small_maps
 from landscape.training.stopping import epochs_waited
 from landscape.training.telling import step_teller
-from landscape.training.tensorboard import Board
+from landscape.training.tensorboard import Board, log_finished
 
 
 def train(
@@ -68,6 +68,7 @@ def train(
     stored = trainer.stored()
     if stored is not None and trainer.is_finished(stored):
         trainer.begin(len(stored.step))
+        log_finished(config, stored)
         return stored
     check_fit(trainer.model, data.train, trainer.per_example)
     check_batch(trainer.model, data.train, config.batch_size)
@@ -199,14 +200,13 @@ class Trainer:
         """Train the epochs that are left; the caller makes the steps, see ``landscape.training.lockstep``."""
         tell, board = self._teller(), self._board()
         while not self.finished:
-            validations = len(self.history.val_steps)
             step_losses, accuracy = yield from self._epoch(self.history.epochs, tell)
             value = self._validated()
             best = value.accuracy > self.history.best_accuracy
             self._take_in(step_losses, accuracy, value)
             self.scheduler.epoch_done(value.loss)
             if board is not None:
-                board.epoch_done(validations)
+                board.epoch_done()
             for observer in self.observers:
                 observer.epoch_ended()
             write_checkpoints(self, best=best)

@@ -67,7 +67,7 @@ def test_sentences_have_lines_of_their_own(landscape, foreign):
     landscape("surface", "--ckpt", foreign, *words, "--quiet")
     assumed = table(landscape("info", "results/surfaces/foreign.h5"))["provenance.assumed"]
     assert assumed == load("results/surfaces/foreign.h5").provenance["assumed"]
-    assert len(assumed) == 3  # data, normalization, and that its twin with noise agrees in evaluation mode
+    assert len(assumed) == 4  # data, normalization, loss, and that its twin with noise agrees in evaluation mode
 
 
 def test_a_checkpoint_of_an_unfinished_run(landscape, trained):

@@ -75,6 +75,15 @@ def test_the_sequential_evaluator_is_exact_and_an_evaluator_that_cannot_is_refus
     refused(2, "surface", "--ckpt", ckpt, *ONE, *words, says=["'folded'", "no BatchNorm layer with fixed statistics"])
 
 
+def test_the_loss_is_that_of_the_training(landscape, ckpt):
+    content = torch.load(ckpt, weights_only=True)
+    assert content["landscape"]["recipe"]["loss"] == "cross_entropy"
+    content["landscape"]["recipe"]["loss"] = "mse"
+    torch.save(content, ckpt)
+    landscape("surface", "--ckpt", ckpt, *ONE)
+    assert load("results/surfaces/net.h5").recipe["loss"] == "mse"
+
+
 def test_images_are_normalized_as_they_were_for_training(landscape, ckpt):
     landscape("surface", "--ckpt", ckpt, "--points", 1, "--pairs", 1, "--out", "own.h5")
     landscape("surface", "--ckpt", ckpt, "--points", 1, "--pairs", 1, "--normalization", "half", "--out", "half.h5")

@@ -94,6 +94,9 @@ def test_multiplications_of_one_image_are_those_of_the_stated_layers(name):
 @pytest.mark.parametrize(
     ("name", "features", "classifier"),
     [
+        ("net", "Conv2d ReLU MaxPool2d Conv2d ReLU MaxPool2d", "Linear ReLU Linear ReLU Linear"),
+        ("net_kaiming", "Conv2d ReLU MaxPool2d Conv2d ReLU MaxPool2d", "Linear ReLU Linear ReLU Linear"),
+        ("net_wide", "Conv2d ReLU MaxPool2d Conv2d ReLU MaxPool2d", "Linear ReLU Linear ReLU Linear"),
         ("net_bn", "Conv2d BatchNorm2d ReLU MaxPool2d Conv2d BatchNorm2d ReLU MaxPool2d",
          "Linear BatchNorm1d ReLU Linear ReLU Linear"),
         ("lenet5", "Conv2d Tanh AvgPool2d Conv2d Tanh AvgPool2d", "Linear Tanh Linear Tanh Linear"),
@@ -102,8 +105,12 @@ def test_multiplications_of_one_image_are_those_of_the_stated_layers(name):
         ("mlp", "", "Linear ReLU Linear ReLU Linear ReLU Dropout Linear"),
         ("cnn", "Conv2d BatchNorm2d ReLU Conv2d BatchNorm2d ReLU Conv2d BatchNorm2d ReLU AvgPool2d",
          "Linear ReLU Linear"),
+        ("cifar10net", "Conv2d BatchNorm2d ReLU MaxPool2d Residual Conv2d BatchNorm2d ReLU MaxPool2d",
+         "Dropout Linear"),
         ("cifar10net_3", "Conv2d BatchNorm2d ReLU MaxPool2d Residual Conv2d BatchNorm2d ReLU MaxPool2d "
          "Conv2d BatchNorm2d ReLU MaxPool2d", "Dropout Linear"),
+        ("cifar10net_4", "Conv2d BatchNorm2d ReLU MaxPool2d Residual Conv2d BatchNorm2d ReLU MaxPool2d "
+         "Conv2d BatchNorm2d ReLU MaxPool2d Conv2d BatchNorm2d ReLU MaxPool2d", "Dropout Linear"),
         ("resnet9", "Conv2d BatchNorm2d ReLU Conv2d BatchNorm2d ReLU MaxPool2d Residual Conv2d BatchNorm2d ReLU "
          "MaxPool2d Conv2d BatchNorm2d ReLU MaxPool2d Residual MaxPool2d", "Linear Linear"),
     ],
@@ -166,6 +173,25 @@ def test_a_residual_block_whose_branch_is_silent_returns_its_input(name):
     x = torch.randn(2, last.num_features, 4, 4, generator=torch.Generator().manual_seed(0))
     wanted = torch.relu(x) if name == "cifar10net" else x
     assert torch.equal(block(x), wanted)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_residual_block_of_cifar10net_is_computed_by_hand(training):
+    block = models.build("cifar10net").features[4].double().train(training)
+    draws = torch.Generator().manual_seed(0)
+    for norm in (block.bn1, block.bn2):
+        for tensor in (norm.weight.data, norm.bias.data, norm.running_mean):
+            tensor.normal_(generator=draws)
+        norm.running_var.uniform_(0.5, 2.0, generator=draws)
+
+    def normalized(norm, maps):
+        mean, var = norm.running_mean.clone(), norm.running_var.clone()
+        return functional.batch_norm(maps, mean, var, norm.weight, norm.bias, training=training, eps=1e-5)
+
+    x = torch.randn(3, 32, 5, 4, generator=draws, dtype=torch.float64)
+    inner = functional.relu(normalized(block.bn1, functional.conv2d(x, block.conv1.weight, padding=1)))
+    wanted = functional.relu(x + normalized(block.bn2, functional.conv2d(inner, block.conv2.weight, padding=1)))
+    torch.testing.assert_close(block(x), wanted, rtol=1e-12, atol=1e-12)  # the same products in the same order
 
 
 def test_resnet9_has_one_linear_map_at_its_end():

@@ -56,6 +56,19 @@ def own(make_ckpt, data_facts):
 
 
 @pytest.fixture
+def trained_with(place, data_facts):
+    """Write a checkpoint that says with which loss it was trained."""
+
+    def write(loss):
+        path = place / "net.pth"
+        meta = {"data": data_facts, "recipe": {"loss": loss}}
+        save_checkpoint(path, models.build("vgg_light"), model_name="vgg_light", meta=meta)
+        return path
+
+    return write
+
+
+@pytest.fixture
 def bare(place):
     """A bare state dict."""
     torch.save(models.build("vgg_light_bn").state_dict(), place / "bare.pth")

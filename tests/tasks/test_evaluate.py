@@ -7,10 +7,9 @@ import json
 import pytest
 import torch
 
-from landscape import load, models, save
+from landscape import load, save
 from landscape.errors import DataError, ShapeError, StorageError, UnknownNameError, UsageError
 from landscape.records import Evaluation, Run
-from landscape.storage import save_checkpoint
 from landscape.tasks.data import DataChoice
 from landscape.tasks.evaluate import EvaluateOptions, evaluate_checkpoint, evaluation_json
 from landscape.tasks.info import info
@@ -20,19 +19,6 @@ from landscape.tasks.plot import plot
 def small(**changes):
     data = DataChoice(dataset="fashion_mnist_mini", split="test", limit=30, **changes.pop("data", {}))
     return EvaluateOptions(**{"data": data, "device": "cpu"} | changes)
-
-
-@pytest.fixture
-def trained_with(place, data_facts):
-    """Write a checkpoint that says with which loss it was trained."""
-
-    def write(loss):
-        path = place / "net.pth"
-        meta = {"data": data_facts, "recipe": {"loss": loss}}
-        save_checkpoint(path, models.build("vgg_light"), model_name="vgg_light", meta=meta)
-        return path
-
-    return write
 
 
 def test_record_page_and_picture_lie_beside_each_other(own, place):

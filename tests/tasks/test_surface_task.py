@@ -30,6 +30,47 @@ def test_cells_are_the_objective_at_points_of_the_plane(own, small):
     assert surface.loss[0, 1, 1] == pytest.approx(surface.center.loss, rel=1e-6)  # BatchNorm is folded there
 
 
+@pytest.mark.parametrize(
+    ("trained", "asked", "used"),
+    [
+        ("mse", None, "mse"),
+        ("label_smoothing:0.1", None, "label_smoothing:0.1"),
+        ("mse", "bce", "bce"),
+        ("bce", "cross_entropy", "cross_entropy"),
+    ],
+)
+def test_the_loss_is_that_of_the_training_unless_the_user_says_another(trained_with, small, trained, asked, used):
+    told = []
+    ckpt, options = trained_with(trained), small(points=1, loss=asked)
+    (surface,) = surface_from_checkpoint(ckpt, None, options, say=told.append).surfaces
+    checkpoint = load_checkpoint(ckpt)
+    data, _ = images_for(checkpoint, options.data)
+    objective = Objective(checkpoint.build(), data.inputs, data.targets, loss=used)
+    assert surface.recipe["loss"] == used
+    assert surface.center.loss == objective(objective.center).loss
+    assert told == []
+
+
+def test_a_loss_that_is_not_known_here_or_not_said_is_assumed_and_told(trained_with, own, small, place):
+    told = []
+    (surface,) = surface_from_checkpoint(own, place / "a.h5", small(points=1), say=told.append).surfaces
+    assert surface.recipe["loss"] == "cross_entropy"
+    path = trained_with("my_losses:focal")
+    (surface,) = surface_from_checkpoint(path, place / "b.h5", small(points=1), say=told.append).surfaces
+    assert surface.recipe["loss"] == "cross_entropy"
+    assert [f"Assumed: {text}" for text in surface.provenance["assumed"]] == told[1:]
+    assert ["which loss it was trained with" in text for text in told] == [True, False]
+    assert ["'my_losses:focal'" in text for text in told] == [False, True]
+
+
+def test_a_surface_with_cross_entropy_by_name_is_the_same_as_by_training(trained_with, small, place):
+    ckpt = trained_with("cross_entropy")
+    surface_from_checkpoint(ckpt, place / "s.h5", small(loss="cross_entropy"))
+    before = (place / "s.h5").read_bytes()
+    surface_from_checkpoint(ckpt, place / "s.h5", small())
+    assert (place / "s.h5").read_bytes() == before, "continued: nothing was left to measure"
+
+
 def test_what_is_returned_is_what_is_on_disk(own, small, place):
     written = surface_from_checkpoint(own, place / "deep" / "s.h5", small(), command="typed")
     assert written.files == (place / "deep" / "s.h5",)

@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 
 from landscape.errors import MissingExtraError, StorageError
-from landscape.training import VariantsConfig, train, train_variants
+from landscape.training import SweepConfig, VariantsConfig, train, train_sweep, train_variants
 
 NAME = "tiny-lr0.001-seed0"
 
 
 @pytest.fixture
-def read():
+def read(monkeypatch):
     """Scalars of a log by name: steps and values, as TensorBoard shows them; and its texts."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    writer = pytest.importorskip("tensorboard.summary.writer.event_file_writer")
+    # files of one second are told apart by a counter, and read in the order of their names: 10 would come before 9
+    monkeypatch.setattr(writer, "_global_uid", writer.AtomicCounter(100))
 
     def of(folder):
         events = accumulator.EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
@@ -29,6 +32,34 @@ def read():
         return scalars, {tag: events.Tensors(tag)[0].tensor_proto.string_val[0].decode() for tag in tags["tensors"]}
 
     return of
+
+
+@pytest.fixture
+def train_until():
+    """Train until the record of an epoch is on disk, and stop as Ctrl-C does."""
+    from landscape.training import trainer
+
+    def until(epochs, c):
+        write = trainer.write_record
+
+        def stopping(run):
+            write(run)
+            if run.history.epochs == epochs:
+                raise KeyboardInterrupt
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(trainer, "write_record", stopping)
+            train(c)
+
+    return until
+
+
+@pytest.fixture
+def three(config, tmp_path, read):
+    """Settings of three epochs in a folder, without a log, and what a log of them from the start holds."""
+    c = config("tiny", epochs=3, val_every=4, scheduler="onecycle", out=tmp_path / "out")
+    train(dataclasses.replace(c, out=None, tensorboard=tmp_path / "whole"))
+    return c, read(tmp_path / "whole" / NAME)
 
 
 def check(scalars, run):
@@ -83,6 +114,63 @@ def test_a_run_that_was_stopped_and_continued_is_logged_once(config, tmp_path, r
         train(c)
     run = train(c)
     check(read(tmp_path / NAME)[0], run)
+
+
+@pytest.mark.parametrize("before", [1, 3])
+def test_a_run_begun_or_finished_without_a_log_has_the_whole_one_afterwards(three, tmp_path, read, train_until, before):
+    c, whole = three
+    train_until(before, c)
+    logged = dataclasses.replace(c, tensorboard=tmp_path / "late")
+    run = train(logged)
+    assert read(tmp_path / "late" / NAME) == whole
+    check(whole[0], run)
+    files = {path: path.read_bytes() for path in (tmp_path / "late" / NAME).iterdir()}
+    train(logged)
+    assert {path: path.read_bytes() for path in (tmp_path / "late" / NAME).iterdir()} == files, "it was whole already"
+
+
+def test_epochs_that_a_log_lacks_are_added(three, tmp_path, read, train_until):
+    c, whole = three
+    logged = dataclasses.replace(c, tensorboard=tmp_path / "late")
+    train_until(1, logged)
+    train(c)
+    assert len(read(tmp_path / "late" / NAME)[0]["loss/train"]) == 1
+    train(logged)
+    assert read(tmp_path / "late" / NAME)[0] == whole[0]
+
+
+def test_a_finished_run_takes_the_place_of_another_of_its_name(three, config, tmp_path, read):
+    c, whole = three
+    train(c)
+    train(config("tiny", epochs=3, weight_decay=0.5, tensorboard=tmp_path / "late"))
+    assert read(tmp_path / "late" / NAME)[0]["loss/step"] != whole[0]["loss/step"]
+    train(dataclasses.replace(c, tensorboard=tmp_path / "late"))
+    assert read(tmp_path / "late" / NAME)[0] == whole[0]
+
+
+def test_a_log_whose_mark_cannot_be_read_is_written_anew(three, tmp_path, read):
+    c, whole = three
+    logged = dataclasses.replace(c, tensorboard=tmp_path / "late")
+    train(logged)
+    (tmp_path / "late" / NAME / "logged.json").write_text('{"epochs": 3, "rec')
+    train(logged)
+    assert read(tmp_path / "late" / NAME)[0] == whole[0]
+
+
+def test_comparisons_and_sweeps_that_are_finished_are_logged_afterwards(config, tmp_path, read):
+    def all_of(logs, out):
+        c = config("tiny", epochs=2, out=out, tensorboard=logs)
+        train_variants(VariantsConfig(("tiny",), (1e-3, 1e-2), (0,), c))
+        train_sweep(SweepConfig(c, {"batch_size": [20, 30]}))
+
+    def found(logs):
+        return {str(mark.parent.relative_to(logs)): read(mark.parent) for mark in logs.rglob("logged.json")}
+
+    all_of(None, tmp_path / "one")
+    all_of(tmp_path / "late", tmp_path / "one")
+    all_of(tmp_path / "whole", tmp_path / "other")
+    assert found(tmp_path / "late") == found(tmp_path / "whole")
+    assert len(found(tmp_path / "late")) == 4
 
 
 @pytest.mark.parametrize(("engine", "fuse"), [("serial", "off"), ("serial", "on"), ("processes:2", "off")])
