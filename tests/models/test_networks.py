@@ -237,10 +237,10 @@ def test_images_of_another_size_are_refused_in_words_with_the_way_out(name):
     data = datasets.load("fashion_mnist_mini", limit=10, image_size=side, channels=channels if size else 1)
     with pytest.raises(ShapeError) as caught:
         check_fit(model, data)
-    label = "this VGG" if name == "vgg_light" else name
     way = f"{f'--image-size {size} ' if size else ''}--channels {channels}"
-    assert str(caught.value).startswith(f"{label} takes {f'{channels} x {size} x {size} images' if size else 'images'}")
+    assert str(caught.value).startswith(f"{name} takes {f'{channels} x {size} x {size} images' if size else 'images'}")
     assert f"got {data.shape[0]} x {side} x {side}. Prepare them with {way} (" in str(caught.value)
+    assert ("or build the network with in_channels=" in str(caught.value)) == (data.shape[0] != channels)
     assert "\n" not in str(caught.value)
 
 
