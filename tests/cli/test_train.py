@@ -150,7 +150,7 @@ def test_an_early_stop_is_said_and_kept(landscape, monkeypatch, counted_steps):
         (("--optimizer", "lion"), "'lion' is not one of"),
         (("--scheduler", "linear"), "'linear' is not one of 'none', 'onecycle'"),
         (("--scheduler", "step", "--scheduler-option", "size=5"), "Did you mean 'step_size'?"),
-        (("--scheduler-option", "gamma=0.5"), "'none' has no options"),
+        (("--scheduler-option", "gamma=0.5"), "'none' has no options; got gamma=0.5. Choose one that has, with --s"),
         (("--grad-clip", "0.1"), "value:BOUND or norm:BOUND"),
         (("--augment", "flip,mirror"), "no augmentation named 'mirror'"),
         (("--augment", "noise:-1"), "a number above zero"),
@@ -177,7 +177,7 @@ def test_combinations_that_cannot_be(refused, place, npz, counted_steps):
     refused(1, *ONE, *words, says=["12 outputs", "10 classes", "unknown", "num_classes=10"])
     refused(1, *ONE, "--model-option", "num_classes=5", says=["5 outputs", "10 classes"])
     short = ("--scheduler", "onecycle", "--scheduler-option", "pct_start=0.5", "--batch-size", 100)
-    refused(2, *ONE, *short, says=["2 epochs of 1 steps are too few"])
+    refused(2, *ONE, *short, says=["2 epochs of 1 steps are too few", "lower pct_start"])
     assert not counted_steps
     assert files(place) == ["own.npz"]
 
