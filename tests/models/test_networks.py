@@ -325,7 +325,7 @@ class TestPretrained:
             models.build(name, pretrained=str(weights[0]), **options)
 
     def test_a_file_that_is_missing_or_no_weights_is_refused(self, tmp_path):
-        with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        with pytest.raises(CheckpointError, match=r"option pretrained names .*none.pth, and there is no such file"):
             models.build("resnet18", pretrained=str(tmp_path / "none.pth"))
         (tmp_path / "evil.pth").write_bytes(pickle.dumps(print))
         with pytest.raises(CheckpointError, match="nothing in it was executed"):
