@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from landscape.errors import UsageError
+from landscape.errors import LandscapeError, UsageError
 from landscape.registry import Registry, import_object, unknown
 
 
@@ -184,13 +184,22 @@ def build(name: str, **options: Any) -> nn.Module:
         The network, on the CPU, in training mode.
 
     Raises:
-        UsageError: The network has no such option, or the factory does not return a network.
+        UsageError: The network has no such option, or the factory fails with these options or returns no network.
+        LandscapeError: What the factory itself says in words.
     """
     check_options(name, options)
+    factory = family(name).factory
     try:
-        model = family(name).factory(**options)
-    except TypeError as error:
-        raise UsageError(f"cannot build {name} with {options or 'no options'}: {error}") from error
+        model = factory(**options)
+    except LandscapeError:
+        raise
+    except Exception as error:  # a value that nobody checked, or a factory of the user's own, may fail in any way
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
+        said = " ".join(str(error).split()).rstrip(".")  # torch's own words may be many lines
+        raise UsageError(
+            f"cannot build {name} with {given}: {type(error).__name__}{': ' if said else ''}{said}. Check the values "
+            "of these options, or the function that builds the network."
+        ) from error
     if not isinstance(model, nn.Module):
         raise UsageError(f"{name!r} returned a {type(model).__name__}, not a torch.nn.Module")
     return model

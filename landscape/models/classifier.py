@@ -30,7 +30,8 @@ def check_images(
         ShapeError: The images have another shape than ``(n, channels, size, size)``.
     """
     least, sides = (smallest or 1) if size is None else size, tuple(images.shape[2:])
-    fits = images.ndim == 4 and images.shape[1] == channels and min(sides) >= least
+    differ = images.ndim == 4 and images.shape[1] != channels
+    fits = images.ndim == 4 and not differ and min(sides) >= least
     if fits and (size is None or sides == (size, size)):
         return
     found = " x ".join(str(side) for side in images.shape[1:])
@@ -41,10 +42,10 @@ def check_images(
         way = f"--image-size {least} --channels {channels}"
     else:
         wanted, way = f"images with {channels} channels", f"--channels {channels}"
+    other = f", or build the network with in_channels={images.shape[1]}" if differ else ""
     raise ShapeError(
         f"{network} takes {wanted}; got {found}. Prepare them with {way} "
-        f"({'channels=' if way.startswith('--channels') else 'image_size=, channels='} in Python), or build the "
-        "network with other in_channels."
+        f"({'channels=' if way.startswith('--channels') else 'image_size=, channels='} in Python){other}."
     )
 
 

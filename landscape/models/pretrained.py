@@ -21,13 +21,18 @@ def load_pretrained(model: nn.Module, file: str | Path) -> None:
         file: Weights under the network's own names, in any form that ``landscape.weights`` reads.
 
     Raises:
-        CheckpointError: The file cannot be read, or differs in more than its last layer. The message names the first
-            tensor that does.
+        CheckpointError: The file is missing, cannot be read, or differs in more than its last layer. The message names
+            the first tensor that does.
     """
     wanted = model.state_dict()
     if any(t.is_meta for t in wanted.values()):
         return
     path = Path(file)
+    if not path.exists():
+        raise CheckpointError(
+            f"the option pretrained names {path}, and there is no such file. Give it the file of weights to begin "
+            "with, or leave it out to begin with fresh ones."
+        )
     given = list(weights.forms(weights.tensors(weights.read(path), path)))[-1]
     given = {n: t for n, t in given.items() if not n.startswith(_SIDE)}
     last = [n for n, t in wanted.items() if t.ndim > 1][-1].rpartition(".")[0]

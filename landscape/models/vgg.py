@@ -32,6 +32,7 @@ class VGG(nn.Module):
     Args:
         stages: Widths of the convolutions of every stage.
         hidden: Width of the two hidden linear layers.
+        network: What it is called in messages.
         norm: What normalizes after every convolution, a name of ``landscape.models.norms.NORMS``; None for nothing.
         dropout: Dropout of 0.5 before each of the first two linear layers.
         num_classes: Outputs.
@@ -50,6 +51,7 @@ class VGG(nn.Module):
         stages: Sequence[Sequence[int]],
         hidden: int,
         *,
+        network: str,
         norm: str | None,
         dropout: bool,
         num_classes: int = 10,
@@ -63,7 +65,7 @@ class VGG(nn.Module):
         if bn_placement not in BN_PLACEMENTS:
             raise UsageError(f"there is no BatchNorm placement {bn_placement!r}; known: {', '.join(BN_PLACEMENTS)}")
         check_counts(num_classes, in_channels)
-        self.in_channels = in_channels
+        self.network, self.in_channels = network, in_channels
         of_maps, of_vectors = NORMS[norm] if norm else (None, None)
         features: list[nn.Module] = []
         width = in_channels
@@ -96,31 +98,37 @@ class VGG(nn.Module):
         Returns:
             Shape ``(n, num_classes)``.
         """
-        check_images(images, "this VGG", channels=self.in_channels, size=IMAGE)
+        check_images(images, self.network, channels=self.in_channels, size=IMAGE)
         return self.classifier(torch.flatten(self.features(images), 1))  # type: ignore[no-any-return]
 
 
-def _family(
-    stages: Sequence[Sequence[int]], hidden: int, *, norm: str | None, dropout: bool = False, foreign: bool = True
-) -> Family:
+def _register(
+    name: str,
+    stages: Sequence[Sequence[int]],
+    hidden: int,
+    *,
+    norm: str | None,
+    dropout: bool = False,
+    foreign: bool = True,
+) -> None:
     def factory(**options: Any) -> nn.Module:
         with torch.random.fork_rng(devices=[]):  # torch's layers draw when they are made; `initialize` draws anew
-            return VGG(stages, hidden, norm=norm, dropout=dropout, **options)
+            return VGG(stages, hidden, network=name, norm=norm, dropout=dropout, **options)
 
     shapes: list[dict[str, Any]] = [{}, {"conv_bias": False}]
     if norm:
         shapes += [{"bn_placement": "conv+fc"}, {"bn_placement": "conv+fc", "conv_bias": False}]
     defaults = {"bn_placement": "conv", "conv_bias": True, "init": "he"}
     options = ("num_classes", "in_channels", *defaults, "seed")
-    return Family(factory, options, defaults, tuple(shapes), IMAGE, foreign=foreign)
+    register(name, Family(factory, options, defaults, tuple(shapes), IMAGE, foreign=foreign))
 
 
 for _suffix, _dropout in (("", False), ("_dropout", True)):
-    register(f"vgg{_suffix}", _family(VGG_A, 512, norm=None, dropout=_dropout))
-    register(f"vgg{_suffix}_bn", _family(VGG_A, 512, norm="bn", dropout=_dropout))
-register("vgg_light", _family(LIGHT, 128, norm=None))
-register("vgg_light_bn", _family(LIGHT, 128, norm="bn"))
+    _register(f"vgg{_suffix}", VGG_A, 512, norm=None, dropout=_dropout)
+    _register(f"vgg{_suffix}_bn", VGG_A, 512, norm="bn", dropout=_dropout)
+_register("vgg_light", LIGHT, 128, norm=None)
+_register("vgg_light_bn", LIGHT, 128, norm="bn")
 for _norm in NORMS:
     if _norm != "bn":  # of one name and function with it in evaluation mode is the noisy one, which so comes after it
-        register(f"vgg_{_norm}", _family(VGG_A, 512, norm=_norm, foreign=False))
-        register(f"vgg_light_{_norm}", _family(LIGHT, 128, norm=_norm, foreign=False))
+        _register(f"vgg_{_norm}", VGG_A, 512, norm=_norm, foreign=False)
+        _register(f"vgg_light_{_norm}", LIGHT, 128, norm=_norm, foreign=False)

@@ -109,7 +109,11 @@ def settled(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     known = _SCHEDULES[name].settings
     for key in options:
         if not known:
-            raise UsageError(f"the scheduler {name!r} has no options; got {key}={options[key]!r}")
+            others = ", ".join(other for other, kind in _SCHEDULES.items() if kind.settings)
+            raise UsageError(
+                f"the scheduler {name!r} has no options; got {key}={options[key]!r}. Choose one that has, with "
+                f"--scheduler (scheduler= in Python): {others}"
+            )
         if key not in known:
             raise UsageError(f"scheduler {name!r}: {unknown('option', key, list(known))}")
     return {key: _checked(name, key, options.get(key, known[key].default), known[key]) for key in known}
@@ -159,7 +163,8 @@ class Scheduler:
             self._torch = self._kind.build(optimizer, steps * epochs, epochs, settled(name, options))
         except ArithmeticError as error:  # onecycle whose rise is a single step
             raise UsageError(
-                f"{epochs} epochs of {steps} steps are too few for the scheduler {name!r} with {dict(options)}"
+                f"{epochs} epochs of {steps} steps are too few for the scheduler {name!r} with {dict(options)}. Train "
+                "more epochs, lower pct_start, or choose another --scheduler (scheduler= in Python)"
             ) from error
 
     @property

@@ -99,6 +99,19 @@ def test_parts_share_the_work(landscape, place, counted_steps):
     assert load(place / "o/sweep.h5").done.all()
 
 
+def test_worker_processes_train_the_same_runs(landscape, place, counted_steps):
+    words = ("sweep", *BASE, "--grid", "lr=1e-3,1e-2", "--engine")
+    landscape(*words, "processes:2", "--out", "apart")
+    assert not counted_steps, "this process trained nothing"
+    landscape(*words, "serial", "--out", "here")
+    assert sorted(counted_steps.values()) == [3, 3]
+    apart, here = (load(place / out / "sweep.h5") for out in ("apart", "here"))
+    assert apart.done.all() and apart.setting.tolist() == here.setting.tolist()
+    np.testing.assert_allclose(apart.val_loss, here.val_loss, rtol=1e-4)  # workers may have other threads
+    for out in ("apart", "here"):
+        assert len(list((place / out).glob("lr=*/checkpoints/*-best.pth"))) == 2
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from landscape import load, load_checkpoint
+from landscape.datasets.sources.fashion_mnist_mini import EMBEDDED
 from landscape.models import Family, base
 from landscape.training.trainer import Trainer
 
@@ -164,7 +165,7 @@ def test_an_early_stop_is_said_and_kept(landscape, monkeypatch, counted_steps):
         (("--optimizer", "lion"), "'lion' is not one of"),
         (("--scheduler", "linear"), "'linear' is not one of 'none', 'onecycle'"),
         (("--scheduler", "step", "--scheduler-option", "size=5"), "Did you mean 'step_size'?"),
-        (("--scheduler-option", "gamma=0.5"), "'none' has no options"),
+        (("--scheduler-option", "gamma=0.5"), "'none' has no options; got gamma=0.5. Choose one that has, with --s"),
         (("--grad-clip", "0.1"), "value:BOUND or norm:BOUND"),
         (("--augment", "flip,mirror"), "no augmentation named 'mirror'"),
         (("--augment", "noise:-1"), "a number above zero"),
@@ -191,9 +192,43 @@ def test_combinations_that_cannot_be(refused, place, npz, counted_steps):
     refused(1, *ONE, *words, says=["12 outputs", "10 classes", "unknown", "num_classes=10"])
     refused(1, *ONE, "--model-option", "num_classes=5", says=["5 outputs", "10 classes"])
     short = ("--scheduler", "onecycle", "--scheduler-option", "pct_start=0.5", "--batch-size", 100)
-    refused(2, *ONE, *short, says=["2 epochs of 1 steps are too few"])
+    refused(2, *ONE, *short, says=["2 epochs of 1 steps are too few", "lower pct_start"])
     assert not counted_steps
     assert files(place) == ["own.npz"]
+
+
+def test_images_of_28_pixels_are_refused_by_a_network_for_32_with_the_option_that_helps(
+    refused, landscape, place, counted_steps
+):
+    """The embedded images as they are stored; under their own name they are padded."""
+    words = ("train", "--dataset", f"npz:{EMBEDDED}", "--limit", 40, "--epochs", 1, "--model")
+    way = "Prepare them with --image-size 32 --channels 1 (image_size=, channels= in Python)."
+    message = refused(1, *words, "vgg", says=["vgg takes 1 x 32 x 32 images; got 1 x 28 x 28.", way])
+    assert message.endswith(way), "other channels would not help"
+    assert not counted_steps
+    assert files(place) == []
+    landscape(*words, "vgg_light", "--image-size", 32, "--channels", 1)
+    assert load(f"results/train/runs/{NAME}.h5").recipe["data"]["image_size"] == 32
+
+
+def test_a_network_of_ones_own_is_trained_by_its_path(landscape, refused, place):
+    (place / "own_networks.py").write_text(
+        "from torch import nn\n\n\ndef small(width=4):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(3072, width), nn.ReLU(), nn.Linear(width, 10))\n"
+    )
+    words = (*BASE, "own_networks:small", "--epochs", 1, "--out", "o", "--model-option")
+    says = ["cannot build own_networks:small with width='wide': ", "Check the values of these options"]
+    refused(2, *words, "width=wide", says=says)
+    landscape(*words, "width=5")
+    (file,) = (place / "o/checkpoints").glob("*-last.pth")
+    checkpoint = load_checkpoint(file, "own_networks:small")
+    assert checkpoint.build()[1].out_features == 5
+    (run,) = (place / "o/runs").iterdir()
+    assert load(run).recipe["model"] == "own_networks:small"
+    assert len(load(run).loss) == 3
+    evaluated = ("evaluate", "--ckpt", file, "--limit", 20, "--out", "e.h5")
+    refused(1, *evaluated, says=["not trusted to name code", "--model own_networks:small"])
+    landscape(*evaluated, "--model", "own_networks:small")  # what it says to type
 
 
 def test_places_that_cannot_be_written_are_found_out_before_training(refused, place, counted_steps, monkeypatch):

@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from landscape.datasets.options import DataOptions
 from landscape.figures import band_section, evaluation_section, smoothness_section, surface_section, write_page
 from landscape.tasks.demo import demo
+from landscape.tasks.sweep import sweep_settings
+from landscape.tasks.train import train_network
+from landscape.training import SweepConfig, TrainConfig
 
 pytestmark = pytest.mark.browser
 ARGUMENTS = [
@@ -292,3 +296,27 @@ def test_pages_of_a_real_demo_are_drawn(browser, tmp_path):
                 picture = pixels(plots.nth(number), tmp_path / "plot.png")
                 coloured = np.abs(picture - picture.mean(axis=-1, keepdims=True)).max(axis=-1) > 15
                 assert coloured.mean() > 0.005, f"figure {number + 1} of {path.name} has no colour"
+
+
+def test_pages_of_a_real_training_and_a_real_sweep_are_drawn_and_fit_a_narrow_window(browser, tmp_path):
+    images = DataOptions("fashion_mnist_mini", limit=60)
+    base = TrainConfig(model="net", epochs=2, batch_size=30, data=images, device="cpu", out=tmp_path)
+    trained, drawn = train_network(base).page, "document.querySelectorAll('.plot {}').length"
+    grid = {"lr": [1e-3, 1e-2], "batch_size": [20, 30]}
+    swept = sweep_settings(SweepConfig(base, grid, seeds=(0, 1))).page
+    with opened(browser, trained) as page:
+        assert page.evaluate("document.querySelector('.plot')._fullLayout._subplots.cartesian") == ["xy", "x2y2"]
+        assert page.evaluate(drawn.format(".scatterlayer .trace")) == 7  # loss, its means, validation; twice the best
+        assert page.evaluate(drawn.format(".xaxislayer-above text, .plot .yaxislayer-above text")) > 8
+        choose(page, "f1-scale", "log")
+        axes = "['yaxis', 'yaxis2'].map((a) => document.querySelector('.plot')._fullLayout[a].type)"
+        assert page.evaluate(axes) == ["log", "linear"]
+    with opened(browser, swept) as page:
+        assert page.evaluate(drawn.format(".barlayer .point path")) == 4
+        assert page.evaluate(drawn.format(".scatterlayer .point")) == 8  # two seeds
+        choose(page, "f1-figure", "axes")
+        assert page.evaluate(drawn.format(".parcoords .y-axis")) == 3  # learning rate, batch size, accuracy
+    for path, fragment in ((trained, ""), (swept, ""), (swept, "#f1-figure=axes")):
+        with opened(browser, path, fragment=fragment, width=400, height=800) as page:
+            page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 400

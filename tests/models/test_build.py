@@ -11,7 +11,7 @@ import pytest
 from torch import nn
 
 from landscape import models
-from landscape.errors import UsageError
+from landscape.errors import DataError, UsageError
 from landscape.models import base
 
 
@@ -45,8 +45,42 @@ def test_the_table_was_put_back():
 
 def test_options_that_a_factory_does_not_take_are_explained(register):
     register("plain", linear)
-    with pytest.raises(UsageError, match=r"cannot build plain with \{'width': 3\}.*width"):
+    with pytest.raises(UsageError, match=r"cannot build plain with width=3: TypeError: .*'width'\. Check the values"):
         models.build("plain", width=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("mlp", {"dropout": "much"}, "with dropout='much': TypeError: '<=' not supported"),
+        ("lenet", {"num_classes": "ten", "seed": 1}, "with num_classes='ten', seed=1: TypeError: '<' not supported"),
+        ("vgg_light", {"num_classes": 2.5}, "with num_classes=2.5: TypeError: "),
+        ("torchvision:squeezenet1_1", {"seed": "x"}, "with seed='x': "),
+        ("torch.nn:Linear", {"in_features": -1, "out_features": 2}, "with in_features=-1, out_features=2: Runtime"),
+    ],
+)
+def test_a_value_that_makes_no_network_is_told_in_one_paragraph(name, options, says):
+    with pytest.raises(UsageError) as caught:
+        models.build(name, **options)
+    message = str(caught.value)
+    assert message.startswith(f"cannot build {name} {says}")
+    assert message.endswith(" Check the values of these options, or the function that builds the network.")
+    assert "\n" not in message
+
+
+def test_a_factory_may_fail_in_any_way(register):
+    def failing(width=0):
+        raise [ValueError("no width\n  of 0"), KeyError("conv1"), RuntimeError(), DataError("own words")][width]
+
+    register("failing", failing)
+    for width, says in ((0, "ValueError: no width of 0"), (1, "KeyError: 'conv1'"), (2, "RuntimeError")):
+        with pytest.raises(UsageError, match=rf"^cannot build failing with width={width}: {says}\. Check") as caught:
+            models.build("failing", width=width)
+        assert type(caught.value.__cause__).__name__ in says
+    with pytest.raises(UsageError, match="cannot build failing with no options: ValueError"):
+        models.build("failing")
+    with pytest.raises(DataError, match=r"^own words$"):
+        models.build("failing", width=3)
 
 
 def test_what_is_no_network_is_refused(register):

@@ -115,8 +115,15 @@ def test_images_of_another_size_are_refused_with_the_way_out(shape, found):
     with pytest.raises(ShapeError) as caught:
         models.build("vgg_light")(torch.zeros(shape))
     message = str(caught.value)
-    assert message.startswith(f"this VGG takes 3 x 32 x 32 images; got {found}. ")
+    assert message.startswith(f"vgg_light takes 3 x 32 x 32 images; got {found}. ")
     assert "--image-size 32 --channels 3" in message
+    assert ("in_channels=1" in message) == ("1 x 32" in found), "other channels are advised where they are what differs"
+
+
+@pytest.mark.parametrize("name", [n for n in models.names() if n.startswith("vgg")])
+def test_a_message_names_the_network(name):
+    with pytest.raises(ShapeError, match=f"^{name} takes 3 x 32 x 32 images; got 3 x 28 x 28"):
+        meta(name)(torch.zeros(1, 3, 28, 28, device="meta"))
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_a_network_that_cannot_take_the_images(network, error):
 
 def test_the_words_of_the_network_itself_are_kept():
     data = datasets.load("fashion_mnist_mini", limit=10, channels=1)
-    with pytest.raises(ShapeError, match=r"this VGG takes 3 x 32 x 32 images; got 1 x 32 x 32"):
+    with pytest.raises(ShapeError, match=r"vgg_light takes 3 x 32 x 32 images; got 1 x 32 x 32"):
         check_fit(models.build("vgg_light").eval(), data)
 
 

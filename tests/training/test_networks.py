@@ -1,6 +1,8 @@
-"""Every network: an epoch on real images, its checkpoint, and surfaces around it in every BN mode and evaluator."""
+"""Every network: an epoch on real images, its checkpoint, and surfaces of that file in every BN mode and evaluator."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -12,8 +14,9 @@ from landscape.datasets.options import DataOptions
 from landscape.models.base import Family
 from landscape.space import batchnorm_layers
 from landscape.storage import load_checkpoint
-from landscape.surface import measure_surfaces
 from landscape.surface.evaluators import get
+from landscape.tasks.data import DataChoice
+from landscape.tasks.surface import SurfaceOptions, surface_from_checkpoint
 from landscape.training import TrainConfig
 
 LARGE = ("vgg", "vgg_bn", "vgg_dropout", "vgg_dropout_bn", "resnet9", "resnet18")
@@ -25,9 +28,18 @@ GRID = ls.Grid((-0.5, 0.0, 0.5), (-0.4, 0.0, 0.3))
 def settings(name, out):
     gray = name == "resnet18_gray"
     limit = 6 if gray else 24 if name in LARGE else 128
-    data = DataOptions("fashion_mnist_mini", limit=limit, image_size=224 if gray else 32, channels=1 if gray else 3)
+    size = {"image_size": 224 if gray else 32, "channels": 1 if gray else 3}
+    data = DataOptions("fashion_mnist_mini", limit=limit, normalization="half", **size)
     batch = 4 if gray else 32
     return TrainConfig(model=name, epochs=1, batch_size=batch, learning_rate=1e-3, data=data, device="cpu", out=out)
+
+
+def measured(ckpt, limit):
+    """Surfaces of a checkpoint as the command measures them: all that it knows of the images is in the file."""
+    images = DataChoice(limit=limit)
+    options = SurfaceOptions(pairs=1, points=3, radius=0.5, bn="all", seed=1, device="cpu", data=images)
+    options = dataclasses.replace(options, sampling="dense", evaluator="sequential")
+    return surface_from_checkpoint(ckpt, ckpt.parent / "surface.h5", options).surfaces
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -44,21 +56,21 @@ def test_a_network_trains_an_epoch_and_surfaces_are_measured_around_its_checkpoi
     fresh = models.build(name, **checkpoint.model_options, seed=config.seed)
     moved = [not torch.equal(p, q) for p, q in zip(model.parameters(), fresh.parameters(), strict=True)]
     assert all(moved), "every parameter has a gradient"
-    data = DataOptions.load(config.data, "train")
-    rows = torch.arange({"resnet18_gray": 1}.get(name, 2 if name in LARGE else 6))
-    x, y = data.batch(rows)
+    limit = {"resnet18_gray": 1}.get(name, 2 if name in LARGE else 6)
+    surfaces = measured(config.checkpoint_path("last"), limit)
+    data = dataclasses.replace(config.data, limit=limit).load("train")  # as it was trained, whatever the file says
     modes = ("frozen", "batch", "recalibrated") if batchnorm_layers(model) else ("frozen",)
-    objectives = [ls.Objective(model, x, y, bn=mode, device="cpu") for mode in modes]
-    pair = ls.random_pair(model, seed=1)
-    surfaces = measure_surfaces(objectives, pair, GRID, evaluator="sequential")
+    objectives = [ls.Objective(model, data.inputs, data.targets, bn=mode, device="cpu") for mode in modes]
     for objective, surface in zip(objectives, surfaces, strict=True):
         assert surface.finished
+        assert (surface.recipe["bn"], surface.recipe["image_size"]) == (objective.bn, data.shape[1])
         assert surface.loss[0, 1, 1] == objective(objective.center).loss
         assert len(np.unique(surface.loss)) == 9
     if len(modes) == 3:
         np.testing.assert_array_equal(surfaces[1].loss, surfaces[2].loss)  # one batch is its own calibration set
         assert not np.allclose(surfaces[0].loss, surfaces[1].loss)
-        folded = ls.measure_surface(objectives[0], pair, GRID, evaluator="folded")
+        pair = ls.random_pair(model, seed=1)
+        folded = ls.measure_surface(objectives[0], pair, surfaces[0].grid, evaluator="folded")
         np.testing.assert_allclose(folded.loss, surfaces[0].loss, rtol=1e-4)  # float32, in another order
 
 

@@ -11,7 +11,7 @@ import torch
 from landscape import datasets, losses
 from landscape.datasets import Augmentation, Augmented
 from landscape.datasets.options import DataOptions
-from landscape.errors import DataError, ResumeError, ShapeError, UsageError
+from landscape.errors import ResumeError, ShapeError, UsageError
 from landscape.records import Measurement
 from landscape.storage import load, load_checkpoint
 from landscape.training import TrainConfig, TrainingData, evaluate, seeding, train, trainer
@@ -116,20 +116,6 @@ def test_a_stopped_run_is_finished(config, validated, tmp_path, steps):
     assert again.provenance["ended_early"]
     assert again.loss.tobytes() == first.loss.tobytes()
     assert not load_checkpoint(c.checkpoint_path("last")).training.get("optimizer")
-
-
-def test_label_smoothing_is_trained_with_and_validated_with(config):
-    c = config("tiny", loss="label_smoothing:0.3", epochs=1)
-    one = build(c)
-    inputs, targets = one.data.train.batch(ROWS)
-    z = one.model(inputs).detach().double().numpy()
-    log_p = z - np.log(np.exp(z).sum(1, keepdims=True))
-    wanted = 0.7 * np.eye(10)[targets.numpy()] + 0.3 / 10
-    loss, _ = one.step(ROWS)
-    assert float(loss) == pytest.approx(-(wanted * log_p).sum(1).mean(), rel=1e-5)
-    run = train(c)
-    assert run.recipe["loss"] == "label_smoothing:0.3"
-    assert run.val_loss[0] != train(config("tiny", epochs=1)).val_loss[0]
 
 
 def test_training_images_are_augmented_and_validation_images_never(config, monkeypatch):
@@ -258,23 +244,6 @@ def test_training_accuracy_and_rates_are_recorded(config, tmp_path):
 def test_options_without_meaning_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         TrainConfig(**settings)
-
-
-def test_a_share_out_of_range_is_told_before_training(config, steps):
-    with pytest.raises(UsageError, match=r"a share between 0 and 1; got 1.5"):
-        train(config("tiny", loss="label_smoothing:1.5"))
-    assert steps == []
-
-
-@pytest.mark.parametrize("loss", ["mse", "bce"])
-def test_a_one_hot_loss_needs_an_output_for_every_class_and_no_other(config, steps, loss):
-    with pytest.raises(DataError, match=r"12 outputs, .* 10 classes: mse and bce .* unknown.*num_classes=10"):
-        train(config("tiny", loss=loss, model_options={"num_classes": 12}))
-    for name in (loss, "cross_entropy"):
-        with pytest.raises(DataError, match=r"7 outputs, .* 10 classes"):
-            train(config("tiny", loss=name, model_options={"num_classes": 7}))
-    assert steps == []
-    assert np.isfinite(train(config("tiny", epochs=1, model_options={"num_classes": 12})).loss).all()
 
 
 def test_images_that_the_network_cannot_take_are_told_in_words(config, steps):

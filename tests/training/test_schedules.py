@@ -117,7 +117,11 @@ def test_plain_sgd_stays_plain_under_one_cycle(config):
             r"no scheduler named 'stepp'. Did you mean 'step'\? Known: none, onecycle, plateau, step",
         ),
         ("step", {"gama": 0.1}, r"scheduler 'step': there is no option named 'gama'. Did you mean 'gamma'\?"),
-        ("none", {"gamma": 0.1}, "the scheduler 'none' has no options; got gamma=0.1"),
+        (
+            "none",
+            {"gamma": 0.1},
+            "scheduler 'none' has no options; got gamma=0.1. Choose .* --scheduler .*: onecycle, plateau, step, cosine",
+        ),
         ("step", {"step_size": 0}, "step_size of the scheduler 'step' is a whole number from 1; got 0"),
         ("step", {"step_size": 2.5}, "got 2.5"),
         ("plateau", {"factor": 1}, "factor of the scheduler 'plateau' is a number between 0 and 1; got 1"),
@@ -134,5 +138,11 @@ def test_settings_without_meaning_are_refused(name, options, message):
 
 def test_a_run_that_is_too_short_for_one_cycle_is_refused_in_words(config):
     c = config("tiny", epochs=2, batch_size=200, scheduler="onecycle", scheduler_options={"pct_start": 0.5})
-    with pytest.raises(UsageError, match="2 epochs of 1 steps are too few for the scheduler 'onecycle'"):
+    with pytest.raises(UsageError, match="2 epochs of 1 steps are too few for the scheduler 'onecycle'") as caught:
         train(c)
+    assert str(caught.value).endswith(
+        "Train more epochs, lower pct_start, or choose another --scheduler (scheduler= in Python)"
+    )
+    ways = ({"epochs": 3}, {"scheduler_options": {"pct_start": 0.4}}, {"scheduler": "cosine", "scheduler_options": {}})
+    for way in ways:  # each of them is one
+        assert np.isfinite(train(dataclasses.replace(c, **way)).loss).all()
