@@ -31,7 +31,7 @@ def plot(files: tuple[Path, ...], formats: tuple[str, ...], out: Path | None, st
 
     \b
         landscape plot results/surfaces/vgg_bn.h5 --format html,pdf,vtk
-        landscape plot results/smoothness/traces/*.h5 --out smoothness
+        landscape plot traces/vgg-lr0.1-seed0.h5 traces/vgg_bn-lr0.1-seed0.h5 --out smoothness
     """  # noqa: D301 - for click, a real backspace
     from landscape.tasks.plot import plot as run
 

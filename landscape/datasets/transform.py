@@ -48,7 +48,7 @@ class Transform:
             images: Pixels (n, c, h, w) uint8, on any device.
 
         Returns:
-            Inputs (n, channels, *size) float32, on the same device.
+            Inputs ``(n, channels, *size)`` float32, on the same device.
         """
         return self.normalize_(self.pixels(images))
 
@@ -59,7 +59,7 @@ class Transform:
             images: Pixels (n, c, h, w) uint8, on any device.
 
         Returns:
-            New pixels (n, channels, *size) float32, 0 for black and 1 for white.
+            New pixels ``(n, channels, *size)`` float32, 0 for black and 1 for white.
         """
         return to_channels(to_size(images.to(torch.float32).div_(255.0), self.size), self.channels)
 
@@ -67,7 +67,7 @@ class Transform:
         """Do the second part, in place.
 
         Args:
-            pixels: What ``pixels`` gave (n, channels, *size).
+            pixels: What ``pixels`` gave ``(n, channels, *size)``.
 
         Returns:
             ``(pixels - mean) / std`` in the same memory.
