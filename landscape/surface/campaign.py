@@ -22,7 +22,7 @@ from landscape.surface.execution import Execution
 from landscape.surface.memory import half, in_halves, out_of_memory
 from landscape.surface.objective import Objective
 from landscape.surface.preparing import evaluate_center, prepare
-from landscape.surface.sampling import Sampling
+from landscape.surface.sampling import Sampling, usual_cells
 from landscape.surface.session import Examples
 from landscape.surface.task import BlockResult, Part, SurfaceTask
 
@@ -209,7 +209,8 @@ class Campaign:
         self, which: int, recipe: dict[str, Any], provenance: dict[str, Any], evaluator: str, engine: str
     ) -> None:
         threads = max(1, torch.get_num_threads() // self.workers)
-        found = prepare(self.objectives[which], self.planes, evaluator=evaluator, threads=threads)
+        cells = len(self.planes.pairs) * usual_cells(recipe["sampling"], int(np.prod(self.planes.grid.shape)))
+        found = prepare(self.objectives[which], self.planes, evaluator=evaluator, threads=threads, cells=cells)
         choice = found.tuned.execution
         execution = {**choice.as_dict(), "engine": engine, "workers": self.workers, "tried": found.tuned.timings}
         execution |= _HALVED if found.halved else {}

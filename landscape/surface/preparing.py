@@ -6,8 +6,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from landscape import devices
 from landscape.surface.checks import check_geometry
 from landscape.surface.evaluators import Planes
@@ -35,7 +33,7 @@ class Prepared:
     halved: bool = False
 
 
-def prepare(objective: Objective, planes: Planes, *, evaluator: str, threads: int) -> Prepared:
+def prepare(objective: Objective, planes: Planes, *, evaluator: str, threads: int, cells: int) -> Prepared:
     """Evaluate the center, check the planes and choose how cells are measured.
 
     Memory that runs out on the way halves the batch, where no value depends on it.
@@ -45,22 +43,22 @@ def prepare(objective: Objective, planes: Planes, *, evaluator: str, threads: in
         planes: Where.
         evaluator: A name, or ``auto``.
         threads: CPU threads of a worker.
+        cells: How many cells will be measured, as far as is known.
 
     Returns:
         What was found.
     """
-    found, used = in_halves(objective, lambda o: _prepared(o, planes, evaluator, threads))
+    found, used = in_halves(objective, lambda o: _prepared(o, planes, evaluator, threads, cells))
     return replace(found, halved=used.batch_size != objective.batch_size)
 
 
-def _prepared(objective: Objective, planes: Planes, evaluator: str, threads: int) -> Prepared:
+def _prepared(objective: Objective, planes: Planes, evaluator: str, threads: int, cells: int) -> Prepared:
     largest = objective.batch_size
     if evaluator != "sequential":
         objective = objective.in_batches_of(first_batch(objective))
     with devices.threads(threads):
         center, pace = evaluate_center(objective)
         checks = check_geometry(objective, planes.pairs)
-    cells = len(planes.pairs) * int(np.prod(planes.grid.shape))
     tuned = choose(objective, planes, evaluator=evaluator, largest=largest, threads=threads, cells=cells, pace=pace)
     if tuned.execution.evaluator != "sequential":
         checks["evaluator_error"] = tuned.error

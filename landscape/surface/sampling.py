@@ -104,7 +104,7 @@ class Adaptive:
         for have, plane, complete in zip(known(surfaces), self._planes, self._complete, strict=True):
             measured = int(have.sum())
             another = measured + max(_NEXT[0], round(_NEXT[1] * measured))
-            usual = max(round(_USUAL * have.size), _LEAST)
+            usual = usual_cells("adaptive", have.size)
             guess = usual if measured < usual else another
             guesses.append(measured if complete else have.size if plane.whole else min(guess, have.size))
         return sum(guesses)
@@ -159,6 +159,19 @@ def sampling(name: str, grid: Grid, rtol: float) -> Sampling:
     if not 0 < rtol < 1:
         raise UsageError(f"rtol is a relative error between 0 and 1; got {rtol}")
     return SAMPLINGS[name](grid, rtol)
+
+
+def usual_cells(name: str, size: int) -> int:
+    """Guess how many cells of a plane a sampling measures.
+
+    Args:
+        name: ``dense`` or ``adaptive``.
+        size: Cells of the plane.
+
+    Returns:
+        The number.
+    """
+    return min(size, max(round(_USUAL * size), _LEAST)) if name == "adaptive" else size
 
 
 def known(surfaces: Sequence[Surface]) -> BoolArray:

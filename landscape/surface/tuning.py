@@ -18,6 +18,7 @@ from landscape.surface.objective import Objective
 
 _WORTH = 40  # cells that a choice may cost: a surface of fewer than ten times as many is not tuned
 _AT_ONCE = 16  # cells that a batched pass begins with
+_LONG = 1.0  # seconds of a trial that need not be taken twice
 _MARGIN = 0.97  # another batch must be this much faster
 _CPU_START, _GPU_START = 64, 512  # examples in a batch, from where larger ones are tried
 _TOLERANCE = {"fp64": 1e-10, "fp32": 5e-6, "tf32": 1e-2, "bf16": 1e-2}  # relative, between two that round apart
@@ -175,6 +176,8 @@ class _Trial:
                 start = time.perf_counter()
                 measure(block).cpu()
                 spent.append(time.perf_counter() - start)
+                if spent[-1] > _LONG:
+                    break
         return values[: len(self._cells), 0], min(spent) / len(block)
 
     def _error(self, execution: Execution, values: FloatArray) -> float:

@@ -9,7 +9,7 @@ from torch import nn
 
 import landscape as ls
 from landscape.errors import LandscapeError, ObjectiveError, UnknownNameError, UsageError
-from landscape.surface import tuning
+from landscape.surface import preparing, tuning
 from landscape.surface.evaluators import Planes
 
 GRID = ls.Grid([-0.6, 0.0, 0.7], [-0.5, 0.0, 0.3])
@@ -244,3 +244,17 @@ def test_a_larger_batch_is_not_given_up_for_one_slow_moment(objective, monkeypat
     found = tuning.choose(small, planes, largest=23, threads=1, cells=441, pace=1.0)
     assert found.execution.batch_size == 23
     assert tried.count(8) == tried.count(16) == tried.count(23) == 2
+
+
+@pytest.mark.parametrize(("sampling", "cells"), [("dense", 2 * 441), ("adaptive", 2 * 64)])
+def test_the_choice_may_cost_by_what_will_be_measured(objective, monkeypatch, sampling, cells):
+    asked, given = objective("mlp_bn", batch_size=23), []
+    plain = preparing.choose
+
+    def choose(*args, **options):
+        given.append(options["cells"])
+        return plain(*args, **options)
+
+    monkeypatch.setattr(preparing, "choose", choose)
+    ls.measure_surface(asked, ls.random_pairs(asked.model, 2), ls.Grid.square(1, 21), sampling=sampling)
+    assert given == [cells]
