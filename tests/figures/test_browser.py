@@ -55,11 +55,12 @@ def browser():
 
 
 @contextmanager
-def opened(browser, path, *, fragment="", width=1280, height=900) -> Iterator:
+def opened(browser, path, *, fragment="", width=1280, height=900, script="") -> Iterator:
     """Open a page; at the end it must have been quiet and must have asked for files only."""
     context = browser.new_context(viewport={"width": width, "height": height})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
+    page.add_init_script(script)
     errors, requests = [], []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -119,6 +120,20 @@ def test_surfaces_are_drawn_switched_and_remembered(browser, surface_page, tmp_p
             page.evaluate("document.querySelector('.plot').data[0].z[10][8]"), np.log10(2.75), 1e-4
         )
         assert "f1-scale" not in page.url
+
+
+def test_without_webgl_contours_come_first(browser, surface_page):
+    refuse = (
+        "const given = HTMLCanvasElement.prototype.getContext;"
+        "HTMLCanvasElement.prototype.getContext = function (kind, ...more) {"
+        "  return /webgl/.test(kind) ? null : given.call(this, kind, ...more);"
+        "};"
+    )
+    with opened(browser, surface_page, script=refuse) as page:
+        assert page.evaluate("document.querySelector('.plot').data[0].type") == "contour"
+        assert page.is_checked('input[name="f1-view"][value="contour"]')
+        choose(page, "f1-scale", "linear")
+        assert "f1-view" not in page.url
 
 
 def test_cameras_are_linked_and_remembered(browser, surface_page):

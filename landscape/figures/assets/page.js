@@ -3,6 +3,7 @@
   const content = JSON.parse(document.getElementById("content").textContent);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const NARROW = 760;
+  const solid = !!document.createElement("canvas").getContext("webgl");  // without it plotly draws no surface
   if (!window.Plotly) {
     document.getElementById("missing").hidden = false;
     document.querySelectorAll("figure").forEach((figure) => { figure.hidden = true; });
@@ -63,10 +64,12 @@
       return fields[0].tagName === "SELECT" ? fields[0].value : fields.find((field) => field.checked).value;
     }
 
+    first(control) { return !solid && control.values.includes("contour") ? "contour" : control.values[0]; }
+
     load() {
       for (const control of this.spec.controls) {
         const asked = state.get(`${this.id}-${control.name}`);
-        const value = control.values.includes(asked) ? asked : control.values[0];
+        const value = control.values.includes(asked) ? asked : this.first(control);
         for (const field of this.fields(control)) {
           if (field.tagName === "SELECT") field.value = value; else field.checked = field.value === value;
         }
@@ -76,7 +79,7 @@
     }
 
     save() {
-      for (const control of this.spec.controls) remember(`${this.id}-${control.name}`, this.value(control), control.values[0]);
+      for (const control of this.spec.controls) remember(`${this.id}-${control.name}`, this.value(control), this.first(control));
     }
 
     scenes() { return Object.keys(this.plot._fullLayout || {}).filter((key) => /^scene\d*$/.test(key)); }
