@@ -164,7 +164,7 @@ class Scheduler:
         except ArithmeticError as error:  # onecycle whose rise is a single step
             raise UsageError(
                 f"{epochs} epochs of {steps} steps are too few for the scheduler {name!r} with {dict(options)}. Train "
-                "more epochs, lower pct_start, or choose another --scheduler (scheduler= in Python)"
+                "more epochs, change pct_start, or choose another --scheduler (scheduler= in Python)"
             ) from error
 
     @property

@@ -141,7 +141,7 @@ def test_a_run_that_is_too_short_for_one_cycle_is_refused_in_words(config):
     with pytest.raises(UsageError, match="2 epochs of 1 steps are too few for the scheduler 'onecycle'") as caught:
         train(c)
     assert str(caught.value).endswith(
-        "Train more epochs, lower pct_start, or choose another --scheduler (scheduler= in Python)"
+        "Train more epochs, change pct_start, or choose another --scheduler (scheduler= in Python)"
     )
     ways = ({"epochs": 3}, {"scheduler_options": {"pct_start": 0.4}}, {"scheduler": "cosine", "scheduler_options": {}})
     for way in ways:  # each of them is one
