@@ -133,7 +133,7 @@ def import_object(path: str) -> object:
         The attribute.
 
     Raises:
-        UsageError: The text has another form, or the module or the attribute does not exist.
+        UsageError: The text has another form, the module fails or does not exist, or the attribute does not.
     """
     module_name, _, attribute = path.partition(":")
     if not module_name or not attribute:
@@ -145,6 +145,11 @@ def import_object(path: str) -> object:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise UsageError(f"cannot import {module_name!r} for {path!r}: {error}") from error
+    except Exception as error:  # the user's module may fail in any way
+        raise UsageError(
+            f"importing {module_name!r} for {path!r} failed: {type(error).__name__}: {error}. Import it in Python to "
+            "see where."
+        ) from error
     try:
         return getattr(module, attribute)
     except AttributeError as error:

@@ -136,3 +136,12 @@ def test_require_returns_the_module_or_says_how_to_install_it():
     assert str(caught.value) == "the engine needs no_such_module_here: pip install 'landscape-lab[ray]'"
     assert isinstance(caught.value, ImportError)
     assert isinstance(caught.value, LandscapeError)
+
+
+@pytest.mark.parametrize(("text", "kind"), [("x = (", "SyntaxError"), ("raise RuntimeError('no')", "RuntimeError: no")])
+def test_a_module_that_fails_is_told_in_words(tmp_path, monkeypatch, text, kind):
+    name = f"fails_{kind[:3].lower()}"
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=f"importing '{name}' for '{name}:build' failed: {kind}"):
+        import_object(f"{name}:build")
