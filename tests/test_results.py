@@ -33,7 +33,8 @@ def test_a_committed_result_is_whole(path):
         assert record.finished
         assert record.checks["ok"]
         i, j = record.grid.center
-        np.testing.assert_array_equal(record.loss[:, i, j], record.center.loss)
+        rounding = 5e-6 if record.execution.get("evaluator", "sequential") == "folded" else 0  # float32, another order
+        np.testing.assert_allclose(record.loss[:, i, j], record.center.loss, rtol=rounding, atol=0)
     elif isinstance(record, VariantBands):
         assert np.isfinite(record.loss[~record.diverged]).all()
     elif isinstance(record, SmoothnessTrace):
