@@ -19,7 +19,7 @@ from landscape.tasks.data import DataChoice
 from landscape.tasks.surface import SurfaceOptions, surface_from_checkpoint
 from landscape.training import TrainConfig
 
-LARGE = ("vgg", "vgg_bn", "vgg_dropout", "vgg_dropout_bn", "resnet9", "resnet18")
+LARGE = {"resnet9", "resnet18"} | {n for n in models.names() if n.startswith("vgg") and "light" not in n}
 VECTORS = {"dln", "dln_bn"}  # trained by regression on vectors
 NAMES = [*(n for n in models.names() if n != "tiny" and n not in VECTORS), "torchvision:mobilenet_v3_small"]
 GRID = ls.Grid((-0.5, 0.0, 0.5), (-0.4, 0.0, 0.3))
