@@ -11,7 +11,7 @@ from landscape.progress import Progress, Report, silent
 from landscape.records import Run
 from landscape.tasks.places import check_writable
 from landscape.training import TrainConfig, TrainingData, train
-from landscape.training.fit import check_fit
+from landscape.training.fit import check_batch, check_fit
 from landscape.training.trainer import Trainer
 from landscape.training.variants import seconds_per_step
 
@@ -69,6 +69,7 @@ def train_network(
     data = TrainingData.of(config)
     trainer = Trainer(config, data, silent)
     check_fit(trainer.model, data.train, trainer.per_example)
+    check_batch(trainer.model, data.train, config.batch_size)
     if not resume:
         _remove(config)
     finished = _announce(config, trainer, report)

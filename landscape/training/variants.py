@@ -19,6 +19,7 @@ from landscape.records.base import FloatArray
 from landscape.storage import load, load_checkpoint, save_checkpoint
 from landscape.training.config import TrainConfig, VariantsConfig
 from landscape.training.data import TrainingData
+from landscape.training.fit import check_batch
 from landscape.training.fused import groups, train_together
 from landscape.training.ledger import Ledger, listening
 from landscape.training.trainer import Trainer
@@ -113,8 +114,12 @@ def seconds_per_step(config: TrainConfig, data: TrainingData, *, steps: int = 2)
 
     Returns:
         Seconds of a step.
+
+    Raises:
+        UsageError: The network cannot be trained on single images.
     """
     trainer = Trainer(replace(config, out=None), data, silent)
+    check_batch(trainer.model, data.train, config.batch_size)
     rows = torch.arange(min(config.batch_size, len(data.train)), device=trainer.device)
     trainer.model.train()
     started = 0.0

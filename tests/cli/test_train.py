@@ -193,6 +193,7 @@ def test_combinations_that_cannot_be(refused, place, npz, counted_steps):
     refused(1, *ONE, "--model-option", "num_classes=5", says=["5 outputs", "10 classes"])
     short = ("--scheduler", "onecycle", "--scheduler-option", "pct_start=0.5", "--batch-size", 100)
     refused(2, *ONE, *short, says=["2 epochs of 1 steps are too few", "change pct_start"])
+    refused(2, *BASE, "net_bn", "--batch-size", 1, says=["batches of one image", "--batch-size 2"])
     assert not counted_steps
     assert files(place) == ["own.npz"]
 
