@@ -28,6 +28,19 @@ def stack(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+def take(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Take the options of these names out, those that there are.
+
+    Args:
+        options: Values by name; those taken are removed.
+        *names: Which ones.
+
+    Returns:
+        Values by name.
+    """
+    return {name: options.pop(name) for name in names if name in options}
+
+
 def data_options(
     *, limit: int | None, settle: bool, otherwise: str = "as the checkpoint says, else cifar10"
 ) -> Callable[[F], F]:
@@ -86,7 +99,7 @@ def data_choice(options: dict[str, Any]) -> Any:
 
     names = ("dataset", "root", "split", "limit", "normalization", "image_size", "channels", "download")
     fewer = click.get_current_context().get_parameter_source("limit") is click.core.ParameterSource.DEFAULT
-    return DataChoice(fewer=fewer, **{name: options.pop(name) for name in names if name in options})
+    return DataChoice(fewer=fewer, **take(options, *names))
 
 
 def checkpoint_options(function: F) -> F:

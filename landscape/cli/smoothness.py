@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from landscape.cli.options import FILE, command_line, data_options, machine_options, output_options
+from landscape.cli.options import FILE, command_line, data_options, machine_options, output_options, take
 from landscape.cli.progress import shown
-from landscape.cli.training import network_options, take, take_images, take_network, training_option
+from landscape.cli.training import network_options, take_images, take_network, training_option
 from landscape.cli.types import CommaList, Layer, Positive
 from landscape.progress import Progress
 

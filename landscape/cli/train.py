@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from landscape.cli.options import FILE, command_line, data_options, machine_options, output_options, stack
+from landscape.cli.options import FILE, command_line, data_options, machine_options, output_options, stack, take
 from landscape.cli.progress import shown
-from landscape.cli.training import take, take_images, training_option
+from landscape.cli.training import take_images, training_option
 from landscape.cli.types import CommaList, KeyValue, Positive
 from landscape.progress import Progress
 from landscape.words import SCHEDULERS

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from landscape.cli.options import FILE, stack
+from landscape.cli.options import FILE, stack, take
 from landscape.cli.types import CommaList
 from landscape.words import BN_PLACEMENTS, INITS, OPTIMIZERS
 
@@ -102,16 +102,3 @@ def take_network(options: dict[str, Any]) -> dict[str, Any]:
         What was given: a network of one's own may not take the others.
     """
     return {name: value for name, value in take(options, *_NETWORK).items() if value is not None}
-
-
-def take(options: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Take the options of these names out, those that there are.
-
-    Args:
-        options: Values by name; those taken are removed.
-        *names: Which ones.
-
-    Returns:
-        Values by name.
-    """
-    return {name: options.pop(name) for name in names if name in options}

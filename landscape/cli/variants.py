@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from landscape.cli.options import FILE, command_line, data_options, engine_option, machine_options, output_options
+from landscape.cli.options import FILE, command_line, data_options, engine_option, machine_options, output_options, take
 from landscape.cli.progress import shown
-from landscape.cli.training import network_options, take, take_images, take_network, training_option
+from landscape.cli.training import network_options, take_images, take_network, training_option
 from landscape.cli.types import CommaList, Positive
 from landscape.progress import Progress
 from landscape.words import FUSE, LEARNING_RATES, VARIANTS

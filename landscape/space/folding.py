@@ -172,9 +172,9 @@ def _moves(layer: BatchNorm, names: dict[int, str], moving: Collection[str]) -> 
 
 def _chains(model: nn.Module, run: Callable[[], Any]) -> list[tuple[Any, BatchNorm]]:
     """Find pairs of a layer and the BatchNorm layer that alone reads its output."""
-    layers = [m for m in batchnorm_layers(model).values() if _plain(m, _FOLDABLE) and not m.training]
+    layers = [m for m in batchnorm_layers(model).values() if plain_layer(m, _FOLDABLE) and not m.training]
     layers = [m for m in layers if m.running_mean is not None]
-    producers = [m for m in model.modules() if _plain(m, _PRODUCERS)]
+    producers = [m for m in model.modules() if plain_layer(m, _PRODUCERS)]
     calls: Counter[nn.Module] = Counter()
     last: tuple[nn.Module, Tensor, int] | None = None
     found: list[tuple[nn.Module, BatchNorm]] = []
@@ -203,8 +203,16 @@ def _chains(model: nn.Module, run: Callable[[], Any]) -> list[tuple[Any, BatchNo
     return [(p, bn) for p, bn in found if calls[p] == calls[bn] == 1 and _alone(owners, p, bn)]
 
 
-def _plain(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
-    """Whether a module is just what its type says: a subclass may compute something else, and hooks may look."""
+def plain_layer(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
+    """Say whether a module is just what its type says: a subclass may compute something else, and hooks may look.
+
+    Args:
+        module: Any module.
+        kinds: Types.
+
+    Returns:
+        Whether it is of one of these types and has no hooks.
+    """
     return type(module) in kinds and not module._forward_hooks and not module._forward_pre_hooks
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from landscape.space.folding import plain_layer
+
 
 @contextmanager
 def quick_pools(model: nn.Module) -> Iterator[None]:
@@ -46,22 +48,18 @@ def quick_pools(model: nn.Module) -> Iterator[None]:
 def _pool_first(table: dict[str, nn.Module]) -> None:
     for first, second in pairwise(table):
         one, other = table[first], table[second]
-        if _plain(one, nn.ReLU) and _halves(other):
+        if one is not None and plain_layer(one, (nn.ReLU,)) and _halves(other):
             table[first], table[second] = other, one
 
 
 def _halves(layer: nn.Module | None) -> bool:
     """Whether a layer is max pooling of 2 x 2 without overlap or border."""
-    if not _plain(layer, nn.MaxPool2d):
+    if layer is None or not plain_layer(layer, (nn.MaxPool2d,)):
         return False
     pool: Any = layer
     sizes = [pool.kernel_size, pool.stride, pool.padding, pool.dilation]
     pairs = [(size, size) if isinstance(size, int) else tuple(size) for size in sizes]
     return pairs == [(2, 2), (2, 2), (0, 0), (1, 1)] and not pool.return_indices and not pool.ceil_mode
-
-
-def _plain(layer: nn.Module | None, kind: type[nn.Module]) -> bool:
-    return isinstance(layer, kind) and type(layer) is kind and not layer._forward_hooks and not layer._forward_pre_hooks
 
 
 class _Maximum(nn.Module):

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
+from landscape.space.folding import plain_layer
+
 _WORTH = 32  # images of a batch: for fewer, making the matrix takes longer than the product saves
 
 
@@ -50,8 +52,8 @@ def _small(model: nn.Module, run: Callable[[], Any]) -> dict[nn.Module, torch.Si
         if inputs[0].ndim == 4 and 2 * size.numel() <= conv.weight[0, 0].numel():
             sizes[conv] = size
 
-    plain = [m for m in model.modules() if type(m) is nn.Conv2d and m.groups == 1 and m.padding_mode == "zeros"]
-    plain = [m for m in plain if not m._forward_hooks and not m._forward_pre_hooks and not isinstance(m.padding, str)]
+    found: list[Any] = [m for m in model.modules() if plain_layer(m, (nn.Conv2d,))]
+    plain = [m for m in found if m.groups == 1 and m.padding_mode == "zeros" and not isinstance(m.padding, str)]
     if not plain:
         return {}
     hooks = [m.register_forward_pre_hook(note) for m in plain]
